@@ -1,0 +1,238 @@
+"""Everything that gateways, heads and ranks say to each other, as plain values.
+
+The order of the fields is their order on the wire. Nothing here knows sockets, bytes on the wire, torch or who answers what:
+framing.py packs these, handshake.py judges the first three, and the protocol gives the rest their meaning.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+WIRE_VERSION = 1
+
+
+class DType(IntEnum):
+    """What one number of a payload is; the wire carries the code."""
+
+    FLOAT32 = 1
+    BFLOAT16 = 2
+    FLOAT16 = 3
+    INT64 = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A dense row-major array, its first dimension being tokens; the only tensor that wire and protocol know."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+    data: bytes | memoryview
+
+    @property
+    def num_rows(self) -> int:
+        return self.shape[0]
+
+
+# A connection begins with these three.
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """The acceptor's first word: the dialler's proof must cover this nonce."""
+
+    nonce: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The dialler's answer: who it is (`kind` is "rank" or "gateway"), proved with the deployment's secret.
+
+    A gateway's `rank` is -1, its `pod_uid` its own pod's.
+    """
+
+    version: int
+    kind: str
+    deployment: str
+    replica: int
+    rank: int
+    pod_uid: str
+    incarnation: int
+    epoch: int
+    nonce: bytes
+    proof: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The acceptor accepts, and proves in turn that it knows the secret (over the dialler's nonce)."""
+
+    rank: int
+    pod_uid: str
+    incarnation: int
+    epoch: int
+    proof: bytes
+
+
+# Between the ranks of one stage: requester -> host, answered on the same connection.
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Run this expert over these rows. (lane, term, step, layer, expert, attempt) names the sub-batch and the try."""
+
+    lane: int
+    term: int
+    step: int
+    layer: int
+    expert: int
+    attempt: int
+    rows: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The expert's output for the rows of the Dispatch of the same name, in the same order."""
+
+    lane: int
+    term: int
+    step: int
+    layer: int
+    expert: int
+    attempt: int
+    rows: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class NotHere:
+    """The host neither holds the expert nor is loading it."""
+
+    lane: int
+    term: int
+    step: int
+    layer: int
+    expert: int
+    attempt: int
+
+
+# Along a lane: from its rank in one stage to its rank in the next; the last stage's next is the first.
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn; temperature 0 takes the likeliest. top_k 0 and top_p 1.0 switch the filters off."""
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """`count` tokens of one sequence from position `start` on.
+
+    `new_blocks` are appended to the sequence's block table before attention. `sampling` is set where the segment ends at the
+    sequence's last known token, so that the last stage draws the next one.
+    """
+
+    sequence: int
+    start: int
+    count: int
+    new_blocks: tuple[int, ...]
+    sampling: Sampling | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One micro-batch of a lane on its way through the stages. Rows of `hidden` follow the segments in order.
+
+    `freed` names sequences whose blocks return to the lane's pool before the segments are looked at.
+    """
+
+    lane: int
+    term: int
+    step: int
+    segments: tuple[Segment, ...]
+    freed: tuple[int, ...]
+    hidden: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The last stage has finished a step: (sequence, token) for each segment that asked for a sample."""
+
+    lane: int
+    term: int
+    step: int
+    tokens: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """A new life of the lane begins: drop its KV cache, refuse lower terms, pass this on around the ring."""
+
+    lane: int
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The lane's life `term` cannot go on. Travels against the ring, as an answer, until it reaches the head."""
+
+    lane: int
+    term: int
+
+
+# Between a gateway and a head.
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Continue this request. `generated` are tokens that were emitted before (facts); `max_tokens` counts them too."""
+
+    request: bytes
+    prompt: tuple[int, ...]
+    generated: tuple[int, ...]
+    sampling: Sampling
+    max_tokens: int
+    stop_tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The client has gone away."""
+
+    request: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """Token number `position` of the generated ones (from 0). `finish` is "", "stop" or "length"."""
+
+    request: bytes
+    position: int
+    token: int
+    finish: str
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """This head cannot go on with the request; another lane may, from the tokens emitted so far."""
+
+    request: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The request can be served by nobody: the user's mistake, with value, rule and remedy in `message`."""
+
+    request: bytes
+    code: str
+    message: str
+
+
+Greeting = Challenge | Hello | Welcome
+ExpertMessage = Dispatch | Result | NotHere
+LaneMessage = Step | Tokens | Reset | Broken
+RequestMessage = Submit | Cancel | Emitted | Returned | Refused
+Message = Greeting | ExpertMessage | LaneMessage | RequestMessage
