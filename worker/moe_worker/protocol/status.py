@@ -1,0 +1,34 @@
+"""What a rank tells about itself: for the supervisor's report, the metrics, and the tests that look for leaks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneStatus:
+    """A lane of which this rank is the head. `live`: its reset has come round, so steps flow. Blocks are KV blocks in use."""
+
+    lane: int
+    term: int
+    live: bool
+    waiting: int
+    running: int
+    steps_in_flight: int
+    blocks_used: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankStatus:
+    """One rank at one moment. `stalled` names the experts for which sub-batches wait without any reachable host."""
+
+    epoch: int
+    held: tuple[int, ...]
+    loading: tuple[int, ...]
+    failed: Mapping[int, str]
+    lanes: tuple[int, ...]
+    headed: tuple[LaneStatus, ...]
+    outstanding: int
+    stalled: tuple[int, ...]
+    queued: int
+    requests: int
+    blocks_used: int
