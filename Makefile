@@ -1,0 +1,53 @@
+# Everything a newcomer types. Set-up is part of every target that needs it, and instant once it is done.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast e2e-small lint bench clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+# One thread a process: two collapse when anything else runs on the same cores (see README, "Limits").
+export OMP_NUM_THREADS ?= 1
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install everything into .venv beside building the control plane
+	@$(PYTHON) setup setup
+
+demo: ## Set-up, then a model over 256 GPUs of an embedded cluster; one of them dies (DEMO_KEEP=0: take it down after)
+	@$(PYTHON) setup demo
+	@exec $(BIN)/python -m demo
+
+test: ## Set-up, then lint and every test, with a real control plane
+	@$(PYTHON) setup test
+	@$(MAKE) --no-print-directory checks
+	$(PYTEST) tests
+
+test-fast: ## The tests that need no cluster: seconds, for while you work
+	@$(PYTHON) setup setup
+	$(PYTEST) tests -m "not cluster and not e2e and not slow"
+
+e2e-small: ## End to end on 2 stages x 4 ranks: load, a killed rank, a dead GPU
+	@$(PYTHON) setup setup
+	$(PYTEST) tests/e2e/test_small.py -s
+
+lint: ## Ruff, mypy and the import contracts
+	@$(PYTHON) setup setup
+	@$(MAKE) --no-print-directory checks
+
+.PHONY: checks
+checks:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: ## Benchmarks (see benchmarks/README.md)
+	@$(PYTHON) setup demo
+	$(BIN)/python -m benchmarks
+
+clean: ## Take the embedded cluster down and remove what was made here (the built control plane stays in its cache)
+	@if [ -x $(BIN)/moe-local ] && [ -d .moe-local ]; then $(BIN)/moe-local down; fi
+	rm -rf .venv .venv.lock .moe-local dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

