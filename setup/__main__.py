@@ -1,4 +1,7 @@
-"""Get this machine ready: `python3 setup [setup|demo|test]`. Needs the standard library alone, and may be stopped at any moment."""
+"""Get this machine ready: `python3 setup [setup|demo|test]`.
+
+Needs the standard library alone, and may be stopped at any moment: what is half done is done again.
+"""
 
 import fcntl
 import os

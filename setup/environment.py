@@ -61,7 +61,7 @@ class Environment:
         return subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
 
     def _forget_interrupted_installs(self) -> None:
-        # pip writes INSTALLER after a package's files: a dist-info without it was cut off half way, yet counts as installed.
+        # pip writes INSTALLER after a package's files: a dist-info without it was cut off, yet counts as installed.
         for site in self.folder.glob("lib/python*/site-packages"):
             for info in site.glob("*.dist-info"):
                 if not (info / "INSTALLER").is_file():
