@@ -1,0 +1,197 @@
+"""Between resources and planner values, both directions, without loss. The planner's errors pass through."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from moe_api import names
+from moe_api.deployment import Degree, MoEDeployment, MoEDeploymentSpec
+from moe_api.engine import EngineSpec
+from moe_api.model import BYTES_PER_NUMBER, ModelSpec
+from moe_api.quantity import parse_bytes
+from moe_api.stage import ExpertSpec, LaneSpec, MaskedRank, MoEStageSpec, RankSpec, StageModelSpec
+from moe_planner.inputs import Constraints, Hardware, Workload
+from moe_planner.layout import Copy, LaneSeat, Seat, StageLayout
+from moe_planner.model import ModelShape
+from moe_planner.moves import Room
+from moe_planner.plan import plan
+from moe_planner.result import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodRef:
+    """The pod that has a node rank of a stage now; `uid` None until it exists."""
+
+    name: str
+    uid: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannerInputs:
+    """The arguments of `moe_planner.plan.plan`."""
+
+    shape: ModelShape
+    hardware: Hardware
+    workload: Workload
+    constraints: Constraints = field(default_factory=Constraints)
+
+
+def model_shape(model: ModelSpec, engine: EngineSpec) -> ModelShape:
+    shape = model.shape
+    return ModelShape(
+        layers=shape.layers,
+        experts=shape.experts,
+        experts_per_token=shape.experts_per_token,
+        hidden=shape.hidden_size,
+        heads=shape.heads,
+        kv_heads=shape.key_value_heads,
+        head_dim=shape.head_size,
+        expert_ffn=shape.expert_ffn_size,
+        vocab=shape.vocabulary_size,
+        bytes_per_number=BYTES_PER_NUMBER[model.dtype],
+        max_positions=engine.max_sequence_length,
+    )
+
+
+def planner_inputs(spec: MoEDeploymentSpec, nodes: Sequence[str] | None = None) -> PlannerInputs:
+    """What the planner needs. `nodes` are real node names in the order to fill them; without, they are counted."""
+    hardware = spec.hardware
+    engine = spec.engine
+    return PlannerInputs(
+        shape=model_shape(spec.model, engine),
+        hardware=Hardware(
+            nodes=hardware.nodes if nodes is None else tuple(nodes)[: hardware.nodes],
+            gpus_per_node=hardware.gpus_per_node,
+            gpu_memory_bytes=parse_bytes(hardware.gpu_memory),
+        ),
+        workload=Workload(
+            batch_size=spec.workload.batch_size,
+            min_sequence_length=spec.workload.min_sequence_length,
+            max_sequence_length=spec.workload.max_sequence_length,
+            kv_tokens_per_lane=engine.block_size * engine.blocks_per_lane,
+            lanes_per_rank=engine.lanes_per_rank,
+            step_tokens=engine.max_step_tokens,
+            steps_in_flight=engine.max_steps_in_flight,
+        ),
+        constraints=Constraints(
+            expert=_fixed(spec.parallelism.expert),
+            pipeline=_fixed(spec.parallelism.pipeline),
+            tensor=_fixed(spec.parallelism.tensor),
+            sequence=_fixed(spec.parallelism.sequence),
+            data=_fixed(spec.parallelism.data),
+            replicas=max(1, spec.replicas),
+            copies=spec.experts.copies,
+        ),
+    )
+
+
+def plan_deployment(deployment: MoEDeployment, nodes: Sequence[str] | None = None) -> Plan:
+    """The plan of a MoEDeployment. Raises moe_planner.errors.PlanError."""
+    inputs = planner_inputs(deployment.spec, nodes)
+    return plan(inputs.shape, inputs.hardware, inputs.workload, inputs.constraints)
+
+
+def room(spec: MoEStageSpec) -> Room:
+    """What a rank of the stage can take when others fail."""
+    return Room(lanes_per_rank=spec.engine.lanes_per_rank)
+
+
+def stage_layout(spec: MoEStageSpec) -> StageLayout:
+    """The committed layout of a stage. Raises ValueError when a rank's pod name is none that the operator makes."""
+    return StageLayout(
+        stage=spec.stage,
+        first_layer=spec.first_layer,
+        num_layers=spec.num_layers,
+        experts_per_layer=spec.model.shape.experts,
+        seats=tuple(Seat(rank=r.rank, pod=_node_rank(r.pod), gpu=r.gpu, node=r.node) for r in spec.ranks),
+        copies=tuple(copy for expert in spec.experts for copy in _copies(expert)),
+        lanes=tuple(LaneSeat(lane=lane.lane, rank=lane.rank) for lane in spec.lanes),
+        masked=tuple(m.rank for m in spec.masked),
+    )
+
+
+def with_layout(
+    spec: MoEStageSpec,
+    layout: StageLayout,
+    *,
+    pods: Mapping[int, PodRef] | None = None,
+    masks: Mapping[int, MaskedRank] | None = None,
+) -> MoEStageSpec:
+    """The spec with the layout put in.
+
+    `pods` (by node rank) replaces pods that changed, the others stay as they are in `spec`. `masks` (by rank) gives
+    the details of newly masked ranks; those masked before keep theirs.
+    """
+    known = {_node_rank(r.pod): PodRef(name=r.pod, uid=r.pod_uid) for r in spec.ranks}
+    details = {m.rank: m for m in spec.masked} | dict(masks or {})
+    lists = layout_lists(layout, known | dict(pods or {}), details)
+    return spec.model_copy(update=lists)
+
+
+def layout_lists(
+    layout: StageLayout, pods: Mapping[int, PodRef], masks: Mapping[int, MaskedRank]
+) -> dict[str, list[RankSpec] | list[ExpertSpec] | list[LaneSpec] | list[MaskedRank]]:
+    """The four lists of a MoEStage's spec that say what the layout says, by field name."""
+    return {
+        "ranks": [
+            RankSpec(rank=s.rank, pod=pods[s.pod].name, pod_uid=pods[s.pod].uid, gpu=s.gpu, node=s.node)
+            for s in layout.seats
+        ],
+        "experts": [
+            ExpertSpec(expert=e, ranks=list(layout.hosts(e)), loading=list(layout.loading(e)))
+            for e in layout.experts
+        ],
+        "lanes": [LaneSpec(lane=lane.lane, rank=lane.rank) for lane in layout.lanes],
+        "masked": [masks.get(rank, MaskedRank(rank=rank, reason="Unknown")) for rank in layout.masked],
+    }
+
+
+def stage_spec(deployment: MoEDeployment, planned: Plan, *, replica: int, stage: int) -> MoEStageSpec:
+    """The first commit of a stage: the plan's layout, with pods of attempt 0 that do not exist yet."""
+    spec = deployment.spec
+    layout = planned.layouts[replica].stages[stage]
+    stage_object = names.stage_name(deployment.metadata.name, replica, stage)
+    pods = {s.pod: PodRef(name=names.pod_name(stage_object, s.pod, 0)) for s in layout.seats}
+    empty = MoEStageSpec(
+        deployment=deployment.metadata.name,
+        replica=replica,
+        stage=stage,
+        stages=len(planned.layouts[replica].stages),
+        ranks_per_stage=len(layout.seats),
+        first_layer=layout.first_layer,
+        num_layers=layout.num_layers,
+        model=StageModelSpec(
+            path=spec.model.source.path,
+            dtype=spec.model.dtype,
+            name=deployment.served_name,
+            shape=spec.model.shape,
+        ),
+        engine=spec.engine,
+        failover=spec.failover,
+        ranks=[],
+        experts=[],
+        lanes=[],
+    )
+    return empty.model_copy(update=layout_lists(layout, pods, {}))
+
+
+def layout_name(planned: Plan) -> str:
+    """Degrees in a few letters for a column: EP16xPP16, and xDP2 with two replicas."""
+    degrees = planned.degrees
+    name = f"EP{degrees.expert}xPP{degrees.pipeline}"
+    return name if degrees.data == 1 else f"{name}xDP{degrees.data}"
+
+
+def _fixed(degree: Degree) -> int | None:
+    return None if degree == "auto" else degree
+
+
+def _node_rank(pod: str) -> int:
+    parsed = names.parse_pod_name(pod)
+    if parsed is None:
+        raise ValueError(f"{pod!r} is no pod name of a stage; expected <stage>-p<node rank>-a<attempt>")
+    return parsed.node_rank
+
+
+def _copies(expert: ExpertSpec) -> list[Copy]:
+    serving = [Copy(expert=expert.expert, rank=rank) for rank in expert.ranks]
+    return serving + [Copy(expert=expert.expert, rank=rank, state="loading") for rank in expert.loading]

@@ -1,0 +1,40 @@
+"""Kubernetes quantities ("64Gi") and durations ("10s", "1m30s") as numbers, with messages that say what is allowed."""
+
+import re
+from decimal import Decimal
+
+QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?$"
+DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(h|ms|m|s))+$"
+
+_FACTORS = {
+    "": 1,
+    **{unit: 1000**power for power, unit in enumerate(("k", "M", "G", "T", "P", "E"), start=1)},
+    **{unit: 1024**power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)},
+}
+_SECONDS = {"h": Decimal(3600), "m": Decimal(60), "s": Decimal(1), "ms": Decimal("0.001")}
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes of a quantity: "64Gi" -> 68719476736. Raises ValueError with value, rule and remedy."""
+    if not re.fullmatch(QUANTITY_PATTERN, text, re.ASCII):
+        raise ValueError(f"{text!r} is no quantity of bytes; write a number and a unit, e.g. 64Gi or 80G")
+    number = re.match(r"[0-9.]+", text)
+    assert number is not None
+    return int(Decimal(number[0]) * _FACTORS[text[number.end() :]])
+
+
+def format_bytes(value: float) -> str:
+    """Bytes for people, in the largest binary unit that leaves at least 1: 68719476736 -> "64 GiB"."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.4g} {unit}"
+        value /= 1024
+    return f"{value:.4g} TiB"
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds of a duration: "1m30s" -> 90.0. Raises ValueError with value, rule and remedy."""
+    if not re.fullmatch(DURATION_PATTERN, text, re.ASCII):
+        raise ValueError(f"{text!r} is no duration; write numbers with units h, m, s or ms, e.g. 10s or 1m30s")
+    parts = re.findall(r"([0-9.]+)(ms|h|m|s)", text)
+    return float(sum((Decimal(number) * _SECONDS[unit] for number, unit in parts), Decimal(0)))

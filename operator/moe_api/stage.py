@@ -1,0 +1,220 @@
+"""MoEStage: the operator's committed decisions for one stage of one replica, and what is observed of it."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from moe_api.base import ApiModel, ObjectMeta, SpecModel
+from moe_api.conditions import Condition
+from moe_api.engine import EngineSpec, FailoverSpec
+from moe_api.model import Dtype, ShapeSpec
+
+RankState = Literal["pending", "starting", "serving", "failed", "masked", "lost"]
+ExpertState = Literal["pending", "loading", "serving", "lost"]
+MoveCause = Literal["rank", "gpu", "pod", "node", "home"]
+
+
+class StageModelSpec(SpecModel):
+    """The model as the workers find it."""
+
+    path: str = ""
+    """Folder inside the mounted volume."""
+    dtype: Dtype
+    """Number type in which weights are held and computed with."""
+    name: str
+    """Served name."""
+    shape: ShapeSpec
+    """Declared sizes; the workers compare them with the checkpoint."""
+
+
+class RankSpec(SpecModel):
+    """A seat: one GPU of one pod."""
+
+    rank: int = Field(ge=0)
+    """Number of the seat in its replica; never changes."""
+    pod: str
+    """Name of the pod that has the seat."""
+    pod_uid: str | None = Field(default=None, alias="podUID")
+    """UID of that pod, once it exists."""
+    gpu: int = Field(ge=0)
+    """Index among the pod's GPUs."""
+    node: str | None = None
+    """Node that the plan prefers for the pod."""
+
+
+class ExpertSpec(SpecModel):
+    """The hosts of one expert."""
+
+    expert: int = Field(ge=0)
+    """Global id: layer times experts per layer, plus the index in the layer."""
+    ranks: list[int] = Field(default_factory=list)
+    """Ranks that serve it, preferred first; empty when the expert is lost."""
+    loading: list[int] = Field(default_factory=list)
+    """Ranks that load it and do not serve it yet."""
+
+
+class LaneSpec(SpecModel):
+    """The rank of this stage that holds a lane."""
+
+    lane: int = Field(ge=0)
+    """Number of the lane."""
+    rank: int | None = None
+    """Its rank; none while no rank has room for it."""
+
+
+class MaskedRank(SpecModel):
+    """A rank whose GPU is quarantined: nothing is placed there until it is cleared."""
+
+    rank: int = Field(ge=0)
+    """The rank."""
+    reason: str
+    """One word for the cause."""
+    message: str = ""
+    """The cause for people."""
+    since: str = ""
+    """When it was masked."""
+    node: str | None = None
+    """Node of the quarantined GPU."""
+    gpu: int | None = None
+    """Index of the quarantined GPU among its pod's."""
+
+
+class MoEStageSpec(SpecModel):
+    """Decisions only; every change of them is a commit, and metadata.generation is its epoch."""
+
+    deployment: str
+    """MoEDeployment that owns the stage."""
+    replica: int = Field(ge=0)
+    """Replica that the stage belongs to."""
+    stage: int = Field(ge=0)
+    """Ordinal of the stage in its replica."""
+    stages: int = Field(ge=1)
+    """Stages of the replica; they form a ring."""
+    ranks_per_stage: int = Field(ge=1)
+    """Ranks, and lanes, of each stage."""
+    first_layer: int = Field(ge=0)
+    """First layer of the stage."""
+    num_layers: int = Field(ge=1)
+    """Consecutive layers of the stage."""
+    model: StageModelSpec
+    """The model."""
+    engine: EngineSpec
+    """How the ranks batch and cache."""
+    failover: FailoverSpec
+    """When something counts as failed."""
+    ranks: list[RankSpec]
+    """Seats of the stage: which pod and GPU each rank has."""
+    experts: list[ExpertSpec]
+    """Hosts of every expert of the stage's layers."""
+    lanes: list[LaneSpec]
+    """Ranks of every lane."""
+    masked: list[MaskedRank] = Field(default_factory=list)
+    """Ranks whose GPU is quarantined."""
+
+
+class RankStatus(ApiModel):
+    """What a rank's pod reports of it."""
+
+    rank: int
+    """The rank."""
+    pod: str = ""
+    """Pod that has the seat."""
+    pod_uid: str | None = Field(default=None, alias="podUID")
+    """UID of the pod that the address belongs to."""
+    node: str | None = None
+    """Node on which the pod runs."""
+    gpu: int = 0
+    """Index among the pod's GPUs."""
+    address: str | None = None
+    """Where the rank accepts its peers, ip:port."""
+    incarnation: int = 0
+    """Which process sits in the seat; grows with every start."""
+    state: RankState = "pending"
+    """pending, starting, serving, failed, masked or lost."""
+
+
+class ExpertStatus(ApiModel):
+    """One host of an expert: the expert map."""
+
+    expert: int
+    """Global id of the expert."""
+    layer: int
+    """Its layer."""
+    rank: int | None = None
+    """Rank that hosts it; none when it is lost."""
+    gpu: int | None = None
+    """GPU of that rank, among its pod's."""
+    pod: str | None = None
+    """Pod of that rank."""
+    node: str | None = None
+    """Node of that pod."""
+    state: ExpertState = "pending"
+    """pending, loading, serving or lost."""
+
+
+class MoveStatus(ApiModel):
+    """A past failover, or a return to the planned hosts."""
+
+    time: str
+    """When it was committed."""
+    cause: str
+    """What failed or came back, and why."""
+    rank: int | None = None
+    """The rank that failed or came back."""
+    node: str | None = None
+    """Its node."""
+    gpu: int | None = None
+    """Its GPU, among its pod's."""
+    experts: list[int] = Field(default_factory=list)
+    """Experts that moved."""
+    lanes: list[int] = Field(default_factory=list)
+    """Lanes that moved."""
+    to_ranks: list[int] = Field(default_factory=list)
+    """New hosts of the experts and lanes."""
+    detect_ms: int | None = None
+    """From the failure to its report, milliseconds."""
+    commit_ms: int | None = None
+    """From the report to the commit, milliseconds."""
+    load_ms: int | None = None
+    """From the commit to every moved expert serving, milliseconds."""
+
+
+class MoEStageStatus(ApiModel):
+    """What is observed of the stage."""
+
+    observed_generation: int = 0
+    """The metadata.generation that this status is about."""
+    epoch: int = 0
+    """The epoch that every pod has applied."""
+    ranks: list[RankStatus] = Field(default_factory=list)
+    """Every seat and where it is reached."""
+    experts: list[ExpertStatus] = Field(default_factory=list)
+    """The expert map: expert, rank, GPU, pod and node."""
+    ready_experts: int = 0
+    """Experts with a live host."""
+    total_experts: int = 0
+    """Experts of the stage."""
+    experts_summary: str = ""
+    """Ready and all experts, e.g. 16/16."""
+    ranks_summary: str = ""
+    """Serving and all ranks, e.g. 15/16."""
+    coverage: int = 0
+    """The least number of live copies of any expert; 0 when one is lost."""
+    reason: str = ""
+    """The most important reason of the conditions, one word."""
+    moves: list[MoveStatus] = Field(default_factory=list)
+    """The last failovers, newest last."""
+    conditions: list[Condition] = Field(default_factory=list)
+    """Available, Degraded and Progressing."""
+
+
+class MoEStage(ApiModel):
+    """One pipeline stage of a MoEDeployment: its committed layout and its expert map. Made by the operator."""
+
+    api_version: Literal["moe-operator.dev/v1alpha1"] = "moe-operator.dev/v1alpha1"
+    kind: Literal["MoEStage"] = "MoEStage"
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta)
+    spec: MoEStageSpec
+    """What the operator decided."""
+    status: MoEStageStatus = Field(default_factory=MoEStageStatus)
+    """What is observed."""

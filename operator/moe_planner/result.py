@@ -1,0 +1,80 @@
+"""What a planning run returns: the layouts, and why they look as they do."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from moe_planner.layout import Layout
+
+Verdict = Literal["holds", "fails", "unreachable"]
+Basis = Literal["given", "assumed", "measured", "derived"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Degrees:
+    """Expert ranks per stage, stages, tensor and sequence parallelism, replicas."""
+
+    expert: int
+    pipeline: int
+    tensor: int = 1
+    sequence: int = 1
+    data: int = 1
+
+    @property
+    def num_ranks(self) -> int:
+        """GPUs of all replicas."""
+        return self.expert * self.pipeline * self.tensor * self.sequence * self.data
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step of the reasoning, in the mandatory order: the facts used, the choice, and why the others lost."""
+
+    title: str
+    facts: tuple[str, ...]
+    choice: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One line of the verification table. `formula` has its numbers put in; `bound` names what limits the value."""
+
+    name: str
+    formula: str
+    value: float
+    limit: float
+    unit: str
+    verdict: Verdict
+    basis: Basis
+    bound: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alternative:
+    """A legal or illegal choice that lost, with its figures."""
+
+    degrees: Degrees
+    figures: tuple[tuple[str, float], ...]
+    rejected_because: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Layouts, one per replica, and their reasons. `conclusion` is one line, fit for a condition's message."""
+
+    layouts: tuple[Layout, ...]
+    degrees: Degrees
+    gpus_per_pod: int
+    reasoning: tuple[Step, ...]
+    verification: tuple[Check, ...]
+    alternatives: tuple[Alternative, ...]
+    conclusion: str
+
+    @property
+    def layout(self) -> Layout:
+        """The first replica's; the others differ in their nodes only."""
+        return self.layouts[0]
+
+    @property
+    def pods_per_stage(self) -> int:
+        return self.degrees.expert // self.gpus_per_pod
