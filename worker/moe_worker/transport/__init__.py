@@ -1,0 +1,1 @@
+"""The production network of a rank: TCP connections, one epoll loop, no threads."""

@@ -1,0 +1,36 @@
+"""When to dial a peer again, and since when it has been out of reach. Pure: the clock is handed in, sockets are elsewhere."""
+
+from moe_worker.protocol.view import SeatView
+
+FIRST_BACKOFF_S = 0.010
+MAX_BACKOFF_S = 0.500
+
+
+class Dialing:
+    """One wanted peer. `retry_at` is None while an attempt or a connection lives; `lost_at` is None while the peer is connected."""
+
+    __slots__ = ("backoff", "lost_at", "retry_at", "seat")
+
+    def __init__(self, seat: SeatView, now: float) -> None:
+        self.seat = seat
+        self.backoff = FIRST_BACKOFF_S
+        self.retry_at: float | None = now
+        self.lost_at: float | None = now
+
+    def started(self) -> None:
+        """An attempt is under way."""
+        self.retry_at = None
+
+    def succeeded(self) -> None:
+        self.backoff = FIRST_BACKOFF_S
+        self.lost_at = None
+
+    def failed(self, now: float) -> None:
+        """An attempt failed or the connection was lost: again after the backoff, which doubles."""
+        if self.lost_at is None:
+            self.lost_at = now
+        self.retry_at = now + self.backoff
+        self.backoff = min(self.backoff * 2, MAX_BACKOFF_S)
+
+    def is_due(self, now: float) -> bool:
+        return self.retry_at is not None and self.retry_at <= now
