@@ -1,0 +1,27 @@
+"""The planner's front: inputs -> plan, or a PlanError. A list of steps; each lives in a module of its own."""
+
+from moe_planner.inputs import Constraints, Hardware, Workload
+from moe_planner.model import ModelShape
+from moe_planner.placement import gpus_per_pod, place
+from moe_planner.reasoning import conclude, reason
+from moe_planner.result import Plan
+from moe_planner.rules import check_inputs
+from moe_planner.search import choose
+from moe_planner.verification import verify
+
+
+def plan(shape: ModelShape, hardware: Hardware, workload: Workload, constraints: Constraints) -> Plan:
+    """Same input, byte-identical plan. Raises PlanError(field, value, rule, remedy)."""
+    check_inputs(shape, hardware, workload, constraints)
+    choice = choose(shape, hardware, workload, constraints)
+    best = choice.best
+    layouts = place(shape, hardware, best.degrees, constraints.copies)
+    return Plan(
+        layouts=layouts,
+        degrees=best.degrees,
+        gpus_per_pod=gpus_per_pod(best.degrees.expert, hardware.gpus_per_node),
+        reasoning=reason(shape, hardware, workload, constraints, best),
+        verification=verify(layouts, best.memory, shape, hardware, workload, constraints),
+        alternatives=choice.alternatives,
+        conclusion=conclude(shape, hardware, best),
+    )
