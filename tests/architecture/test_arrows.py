@@ -35,7 +35,16 @@ def test_the_standard_library_s_operator_wins_at_the_root_of_the_repo() -> None:
 @pytest.mark.parametrize(
     ("library", "homes"),
     [
-        ("torch", {"moe_worker/model", "moe_worker/device", "moe_worker/fork_server.py", "moe_worker/make_checkpoint"}),
+        (
+            "torch",
+            {
+                "moe_worker/model",
+                "moe_worker/device",
+                "moe_worker/fork_server.py",
+                "moe_worker/make_checkpoint",
+                "demo/reference.py",
+            },
+        ),
         ("fastapi", {"moe_gateway"}),
         ("kopf", {"moe_operator"}),
     ],
