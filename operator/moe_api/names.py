@@ -22,6 +22,9 @@ LABEL_APP_INSTANCE = "app.kubernetes.io/instance"
 LABEL_APP_COMPONENT = "app.kubernetes.io/component"
 LABEL_APP_MANAGED_BY = "app.kubernetes.io/managed-by"
 ANNOTATION_REPORT = f"{GROUP}/report"
+# On a MoEStage, read by the operator alone: the MoEDeployment spec it was made for, and its layout as planned.
+ANNOTATION_ACCEPTED = f"{GROUP}/accepted-spec"
+ANNOTATION_HOME = f"{GROUP}/home-layout"
 FINALIZER = f"{GROUP}/cleanup"
 
 APP_NAME = "moe"

@@ -1,0 +1,1 @@
+"""The operator: it watches MoEDeployments, plans them, and keeps every expert hosted."""

@@ -1,0 +1,161 @@
+"""The one module that talks to the API server, and the small interface the rest of the operator sees of it.
+
+Objects are plain JSON here; `observe` turns them into models. Foreign exceptions become those of `errors`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import aiohttp
+from kubernetes.aio import client
+
+from moe_operator import errors
+
+Json = dict[str, Any]
+FIELD_MANAGER = "moe-operator"
+REQUEST_TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """A kind as the API server addresses it."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        """The URL path of the collection, or of one object of it."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
+        return root + scope + "".join(f"/{part}" for part in (self.plural, name, subresource) if part)
+
+
+class Api(Protocol):
+    """Reads and guarded writes. Every method raises `errors.ApiError` or one of its kinds."""
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Json:
+        """One object; NotFound when there is none."""
+
+    async def list(self, resource: Resource, namespace: str | None, labels: Mapping[str, str]) -> list[Json]:
+        """All objects that carry the labels, complete or an error; of all namespaces when namespace is None."""
+
+    async def create(self, resource: Resource, body: Json) -> Json:
+        """Conflict when the name is taken."""
+
+    async def apply(self, resource: Resource, body: Json) -> Json:
+        """Server-side apply of an object that is ours."""
+
+    async def replace(self, resource: Resource, body: Json) -> Json:
+        """Replace the object at the resourceVersion that the body carries; Conflict when it has moved on."""
+
+    async def replace_status(self, resource: Resource, body: Json) -> Json:
+        """The same for the status subresource; nothing but the status is looked at."""
+
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str, force: bool = False) -> None:
+        """Delete the object if it still has this uid; with force, without waiting for its node."""
+
+
+class KubernetesApi:
+    """`Api` over the official client. One connection pool; requests time out after 30 s."""
+
+    def __init__(self, api_client: client.ApiClient) -> None:
+        self._client = api_client
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Json:
+        return await self._request("GET", resource.path(namespace, name))
+
+    async def list(self, resource: Resource, namespace: str | None, labels: Mapping[str, str]) -> list[Json]:
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        query = [("labelSelector", selector)] if selector else []
+        answer = await self._request("GET", resource.path(namespace), query=query)
+        # Items of a list come without kind and apiVersion; nothing of ours should have to know that.
+        named = {"apiVersion": resource.api_version, "kind": resource.kind}
+        return [named | item for item in answer["items"]]
+
+    async def create(self, resource: Resource, body: Json) -> Json:
+        return await self._request(
+            "POST", resource.path(_namespace(body)), body=body, query=[("fieldManager", FIELD_MANAGER)]
+        )
+
+    async def apply(self, resource: Resource, body: Json) -> Json:
+        path = resource.path(_namespace(body), body["metadata"]["name"])
+        query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
+        return await self._request("PATCH", path, body=body, query=query, media="application/apply-patch+yaml")
+
+    async def replace(self, resource: Resource, body: Json) -> Json:
+        path = resource.path(_namespace(body), body["metadata"]["name"])
+        return await self._request("PUT", path, body=_guarded(body), query=[("fieldManager", FIELD_MANAGER)])
+
+    async def replace_status(self, resource: Resource, body: Json) -> Json:
+        path = resource.path(_namespace(body), body["metadata"]["name"], "status")
+        return await self._request("PUT", path, body=_guarded(body), query=[("fieldManager", FIELD_MANAGER)])
+
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str, force: bool = False) -> None:
+        options: Json = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        if force:
+            options["gracePeriodSeconds"] = 0
+        await self._request("DELETE", resource.path(namespace, name), body=options)
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Json | None = None,
+        query: list[tuple[str, str]] | None = None,
+        media: str = "application/json",
+    ) -> Json:
+        headers = {"Accept": "application/json", "Content-Type": media}
+        try:
+            request = await self._client.param_serialize(
+                method, path, query_params=query or [], header_params=headers, body=body, auth_settings=["BearerToken"]
+            )
+            response = await self._client.call_api(*request, _request_timeout=REQUEST_TIMEOUT_SECONDS)
+            content = await response.read()
+        except (TimeoutError, asyncio.TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise errors.Unavailable(f"{method} {path}: {type(error).__name__}: {error}") from error
+        if not 200 <= response.status <= 299:
+            raise _error(method, path, response.status, content)
+        decoded: Json = json.loads(content)
+        return decoded
+
+
+def _namespace(body: Json) -> str | None:
+    namespace: str | None = body["metadata"].get("namespace")
+    return namespace
+
+
+def _guarded(body: Json) -> Json:
+    assert body["metadata"].get("resourceVersion"), "a replace without resourceVersion would overwrite other writers"
+    return body
+
+
+def _error(method: str, path: str, status: int, content: bytes) -> errors.ApiError:
+    try:
+        said = json.loads(content).get("message", "")
+    except ValueError:
+        said = content[:200].decode(errors="replace")
+    kinds: dict[int, type[errors.ApiError]] = {
+        401: errors.Denied,
+        403: errors.Denied,
+        404: errors.NotFound,
+        409: errors.Conflict,
+        400: errors.Invalid,
+        422: errors.Invalid,
+    }
+    return kinds.get(status, errors.Unavailable)(f"{method} {path}: {status}: {said}")

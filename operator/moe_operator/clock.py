@@ -1,0 +1,34 @@
+"""Time as a collaborator: the queue and the reconcilers ask a clock, so that tests move it by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the operator needs of time."""
+
+    def now(self) -> datetime:
+        """The wall-clock time in UTC, for everything that is written down."""
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards, for ages and waits."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Come back after so many seconds."""
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)

@@ -1,0 +1,107 @@
+"""Dirty keys and their workers: one worker per key, however many events arrive while it works.
+
+Knows nothing of Kubernetes. An event only marks its key; a key that was marked while it was being worked on is worked
+on once more; a failure is tried again with backoff; one key never waits for another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from moe_operator.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Key:
+    """One object to reconcile."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backoff:
+    """Waits between tries of a key that fails: `first_seconds`, doubled each time, never above `most_seconds`."""
+
+    first_seconds: float = 0.02
+    most_seconds: float = 5.0
+
+    def seconds(self, failures: int) -> float:
+        """The wait after so many failures in a row (1 or more)."""
+        return min(self.most_seconds, self.first_seconds * 2.0 ** min(failures - 1, 30))
+
+
+class DirtyQueue:
+    """The set of keys that need a look, and the workers that look."""
+
+    def __init__(self, reconcile: Callable[[Key], Awaitable[None]], *, clock: Clock, backoff: Backoff) -> None:
+        self._reconcile = reconcile
+        self._clock = clock
+        self._backoff = backoff
+        self._dirty: set[Key] = set()
+        self._workers: dict[Key, asyncio.Task[None]] = {}
+        self._last_tick = clock.monotonic()
+
+    def mark(self, key: Key) -> None:
+        """Say that the key's object, or something it depends on, may have changed."""
+        self._dirty.add(key)
+        if key not in self._workers:
+            self._workers[key] = asyncio.create_task(self._work(key), name=str(key))
+
+    async def tick(self, interval_seconds: float, stale_keys: Callable[[], Awaitable[Iterable[Key]]]) -> None:
+        """For ever: every interval, mark the keys that `stale_keys` finds in need of a look, events or not."""
+        while True:
+            try:
+                for key in await stale_keys():
+                    self.mark(key)
+                self._last_tick = self._clock.monotonic()
+            except Exception:
+                logger.exception("The tick failed and is tried again in %s s.", interval_seconds)
+            await self._clock.sleep(interval_seconds)
+
+    def seconds_since_tick(self) -> float:
+        """The age of the last complete look at everything."""
+        return self._clock.monotonic() - self._last_tick
+
+    async def idle(self) -> None:
+        """Come back when no key is dirty or being worked on."""
+        while self._workers:
+            await asyncio.gather(*self._workers.values(), return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Cancel the workers; the objects hold all the state, so nothing is lost."""
+        workers = list(self._workers.values())
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _work(self, key: Key) -> None:
+        failures = 0
+        try:
+            while key in self._dirty:
+                self._dirty.discard(key)
+                failures = 0 if await self._try(key) else failures + 1
+                if failures:
+                    self._dirty.add(key)
+                    await self._clock.sleep(self._backoff.seconds(failures))
+        finally:
+            del self._workers[key]
+
+    async def _try(self, key: Key) -> bool:
+        try:
+            await self._reconcile(key)
+        except Exception as error:
+            # Whatever went wrong is tried again; only the first line matters to a reader, the trace to a developer.
+            logger.warning("%s: %s: %s; will try again.", key, type(error).__name__, error)
+            logger.debug("%s failed.", key, exc_info=True)
+            return False
+        return True

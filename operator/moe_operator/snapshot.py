@@ -1,0 +1,71 @@
+"""What one reconcile sees, complete and frozen. Plain values: no client, no decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from moe_api.deployment import MoEDeployment, MoEDeploymentSpec
+from moe_api.report import Report, SeatReport
+from moe_api.stage import MoEStage
+from moe_planner.layout import StageLayout
+
+from moe_operator.api import Json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pod:
+    """One pod of a stage. `waiting` says what keeps it from being ready, "" when nothing is known."""
+
+    name: str
+    uid: str
+    node_rank: int
+    attempt: int
+    node: str | None = None
+    phase: str = "Pending"
+    is_deleting: bool = False
+    is_ready: bool = False
+    waiting: str = ""
+    report: Report | None = None
+
+    def seat(self, rank: int) -> SeatReport | None:
+        return self.report.seat(rank) if self.report else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One node, as far as it can cost a stage its pods or take one."""
+
+    name: str
+    is_ready: bool = True
+    is_out_of_service: bool = False
+    is_unschedulable: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    allocatable: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSnapshot:
+    """A MoEStage, its pods (all attempts), and every node by name. `raw` is the object as read."""
+
+    stage: MoEStage
+    raw: Json
+    accepted: MoEDeploymentSpec
+    home: StageLayout
+    pods: tuple[Pod, ...]
+    nodes: Mapping[str, Node]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentSnapshot:
+    """A MoEDeployment, its stages, its other objects as read (None where there is none) by kind and name, the nodes.
+
+    `deployment` is None when the object does not fit the model; `invalid` says why.
+    """
+
+    raw: Json
+    deployment: MoEDeployment | None
+    invalid: str = ""
+    stages: tuple[MoEStage, ...] = ()
+    owned: Mapping[tuple[str, str], Json | None] = field(default_factory=dict)
+    nodes: tuple[Node, ...] = ()
