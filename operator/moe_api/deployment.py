@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from moe_api import names
+from moe_api import names, rules
 from moe_api.base import ApiModel, ObjectMeta, SpecModel
 from moe_api.conditions import Condition
 from moe_api.engine import EngineSpec, FailoverSpec
@@ -66,12 +66,14 @@ class ParallelismSpec(SpecModel):
 class WorkloadSpec(SpecModel):
     """The load that the plan is made for."""
 
+    model_config = ConfigDict(json_schema_extra=rules.WORKLOAD)
+
     batch_size: int = Field(default=32, ge=1, le=1048576)
     """Sequences that are served at the same time."""
     min_sequence_length: int = Field(default=1, ge=1, le=16777216)
     """Tokens of the shortest sequence."""
-    max_sequence_length: int = Field(default=2048, ge=1, le=16777216)
-    """Tokens of the longest sequence; at most spec.engine.maxSequenceLength."""
+    max_sequence_length: int | None = Field(default=None, ge=1, le=16777216)
+    """Tokens of the longest sequence; at most spec.engine.maxSequenceLength, and that when left out."""
 
 
 class TargetsSpec(SpecModel):
@@ -108,6 +110,8 @@ class GatewaySpec(SpecModel):
 
 class MoEDeploymentSpec(SpecModel):
     """A Mixture-of-Experts model to serve, the hardware for it, and how."""
+
+    model_config = ConfigDict(json_schema_extra=rules.DEPLOYMENT_SPEC)
 
     replicas: int = Field(default=1, ge=0, le=256)
     """Whole pipelines, each with a copy of the model; 0 stops serving."""
@@ -166,6 +170,8 @@ class MoEDeploymentStatus(ApiModel):
 
 class MoEDeployment(ApiModel):
     """Serves a Mixture-of-Experts model over many GPUs and keeps every expert hosted when GPUs or nodes fail."""
+
+    model_config = ConfigDict(json_schema_extra=rules.DEPLOYMENT)
 
     api_version: Literal["moe-operator.dev/v1alpha1"] = "moe-operator.dev/v1alpha1"
     kind: Literal["MoEDeployment"] = "MoEDeployment"

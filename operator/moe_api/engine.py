@@ -1,12 +1,15 @@
 """Settings of the running engine and of failover, shared by MoEDeployment and MoEStage."""
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
+from moe_api import rules
 from moe_api.base import SpecModel
 
 
 class EngineSpec(SpecModel):
     """How a rank batches and caches. A lane is the set of ranks, one in each stage, that holds a sequence's KV cache."""
+
+    model_config = ConfigDict(json_schema_extra=rules.ENGINE)
 
     block_size: int = Field(default=16, ge=1, le=1024)
     """Tokens in one block of KV cache."""

@@ -3,8 +3,9 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
+from moe_api import rules
 from moe_api.base import SpecModel
 
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -22,6 +23,8 @@ def _relative(path: str) -> str:
 
 class ShapeSpec(SpecModel):
     """Sizes of the model, as in the checkpoint's config.json."""
+
+    model_config = ConfigDict(json_schema_extra=rules.SHAPE)
 
     layers: int = Field(ge=1, le=1024)
     """Transformer layers, each with attention and a Mixture of Experts (num_hidden_layers)."""

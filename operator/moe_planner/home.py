@@ -3,9 +3,11 @@
 Pure: which ranks are available and which copies they have loaded is told. Moves nothing that is at home already.
 """
 
+from collections import Counter
 from dataclasses import replace
 
 from moe_planner.layout import Copy, LaneSeat, StageLayout
+from moe_planner.moves import Room
 
 
 def home(
@@ -14,12 +16,14 @@ def home(
     *,
     available: frozenset[int],
     loaded: frozenset[tuple[int, int]] = frozenset(),
+    room: Room | None = None,
 ) -> StageLayout:
     """The next layout towards `planned`; equal to `stage` when there is nothing to do.
 
     `available` are the ranks that may host, and they are unmasked. `loaded` are the (expert, rank) pairs that the
     ranks report as held. First the planned hosts load beside the temporary ones; told that they have loaded, they
-    serve and the temporary ones are dropped. A lane goes home when its planned rank has nothing left to load.
+    serve and the temporary ones are dropped. A lane goes home when its planned rank has nothing left to load, and has
+    `room` for it.
     """
     masked = tuple(rank for rank in stage.masked if rank not in available)
     usable = available - frozenset(masked)
@@ -31,7 +35,7 @@ def home(
         stage,
         masked=masked,
         copies=copies,
-        lanes=_next_lanes(stage, planned, usable, still_loading),
+        lanes=_within(room, stage.lanes, _next_lanes(stage, planned, usable, still_loading)),
     )
 
 
@@ -76,3 +80,15 @@ def _next_lanes(
         else lane
         for lane in stage.lanes
     )
+
+
+def _within(room: Room | None, before: tuple[LaneSeat, ...], after: tuple[LaneSeat, ...]) -> tuple[LaneSeat, ...]:
+    """Take back the moves onto ranks that would get too many lanes; staying everywhere is always within the room."""
+    while room is not None:
+        seated = Counter(lane.rank for lane in after if lane.rank is not None)
+        full = {rank for rank, lanes in seated.items() if lanes > room.lanes_per_rank}
+        kept = tuple(old if new.rank in full else new for old, new in zip(before, after, strict=True))
+        if kept == after:
+            break
+        after = kept
+    return after
