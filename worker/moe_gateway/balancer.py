@@ -1,0 +1,242 @@
+"""Keeps every request on some lane's head until it is done: places, takes tokens, resubmits, gives up in the end.
+
+Synchronous and without I/O: heads call in with what happened, time is a callable. How a head is reached is heads.py's.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from moe_gateway.errors import invalid_request, no_capacity
+from moe_gateway.router import HeadKey, HeadLoad, choose
+from moe_gateway.stream import Generation, Verdict
+from moe_wire.messages import Cancel, Emitted, Message, Refused, Returned, Submit
+
+logger = logging.getLogger(__name__)
+
+_FIRST_RETRY_SECONDS = 0.02
+_LONGEST_RETRY_SECONDS = 0.5
+
+
+class HeadLink(Protocol):
+    """An established connection to one head."""
+
+    @property
+    def key(self) -> HeadKey: ...
+
+    @property
+    def num_lanes(self) -> int: ...
+
+    def send(self, message: Message) -> None: ...
+
+    def abort(self, reason: str) -> None:
+        """Give the connection up; `Balancer.lost` follows."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Counts:
+    """What has happened since the start, for people who look at /readyz."""
+
+    resubmitted: int = 0
+    gave_up: int = 0
+    mismatches: int = 0
+    gaps: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class _Place:
+    """Where a generation is, and how it fared. `progress` is when it last got a token."""
+
+    generation: Generation
+    progress: float
+    attempt: int = 0
+    request: bytes = b""
+    head: HeadKey | None = None
+    avoid: HeadKey | None = None
+    num_returns: int = 0
+    not_before: float = 0.0
+
+
+@dataclass(eq=False, slots=True)
+class _Head:
+    link: HeadLink
+    heard: float
+    places: dict[bytes, _Place] = field(default_factory=dict)
+
+
+class Balancer:
+    """The live requests of this gateway and the connected heads."""
+
+    def __init__(self, *, hold_seconds: float, now: Callable[[], float], first: int = 0) -> None:
+        self.counts = Counts()
+        self._hold_seconds = hold_seconds
+        self._now = now
+        self._first = first
+        self._heads: dict[HeadKey, _Head] = {}
+        self._places: dict[Generation, _Place] = {}
+
+    @property
+    def num_heads(self) -> int:
+        return len(self._heads)
+
+    @property
+    def num_live(self) -> int:
+        return len(self._places)
+
+    @property
+    def num_waiting(self) -> int:
+        return sum(1 for place in self._places.values() if place.head is None)
+
+    def open(self, generation: Generation) -> None:
+        """Take a new request; tokens appear in it as they come."""
+        place = _Place(generation, self._now())
+        self._places[generation] = place
+        self._place(place)
+
+    def cancel(self, generation: Generation) -> None:
+        """The client went away or has enough. Harmless when the generation is over."""
+        generation.cancelled = generation.cancelled or not generation.is_over
+        place = self._places.pop(generation, None)
+        if place is not None:
+            self._withdraw(place)
+
+    def connected(self, link: HeadLink) -> None:
+        """A head is there; what waits goes to it."""
+        self._heads[link.key] = _Head(link, self._now())
+        self._place_waiting()
+
+    def lost(self, link: HeadLink) -> None:
+        """The connection is gone, and with it all that was outstanding there."""
+        head = self._heads.get(link.key)
+        if head is None or head.link is not link:
+            return
+        del self._heads[link.key]
+        for place in head.places.values():
+            place.head = None
+        for place in head.places.values():
+            self._resubmit(place)
+
+    def received(self, link: HeadLink, message: Message) -> None:
+        """One message of a head; those about attempts that are no longer ours are ignored."""
+        head = self._heads.get(link.key)
+        if head is None or head.link is not link:
+            return
+        head.heard = self._now()
+        if not isinstance(message, Emitted | Returned | Refused):
+            link.abort(f"a head sent {type(message).__name__}")
+            return
+        place = head.places.get(message.request)
+        if place is None:
+            return
+        match message:
+            case Emitted():
+                self._emitted(head, place, message)
+            case Returned():
+                self._returned(head, place, message)
+            case Refused():
+                logger.info("%s refused by %s: %s", place.generation.name, link.key, message.message)
+                self._forget(place)
+                place.generation.fail(invalid_request(message.message, code=message.code))
+
+    def tick(self) -> None:
+        """Retry what may be tried again, and end what has waited too long. Called every 0.1 s or so."""
+        now = self._now()
+        self._place_waiting()
+        for place in list(self._places.values()):
+            if now - place.progress >= self._hold_seconds and self._is_stuck(place, now):
+                self._give_up(place)
+
+    def _emitted(self, head: _Head, place: _Place, message: Emitted) -> None:
+        name = place.generation.name
+        verdict = place.generation.take(message.position, message.token, message.finish)
+        if verdict is Verdict.NEW:
+            place.progress = head.heard
+            place.num_returns, place.avoid = 0, None
+        elif verdict is Verdict.MISMATCH:
+            self.counts.mismatches += 1
+            logger.error(
+                "%s: %s contradicts a token that was emitted before, which stands: %s", name, head.link.key, message
+            )
+        elif verdict is Verdict.GAP:
+            self.counts.gaps += 1
+            head.link.abort(f"token {message.position} of {name} came while {len(place.generation.tokens)} were known")
+            return
+        if place.generation.is_over:
+            self._forget(place)
+
+    def _returned(self, head: _Head, place: _Place, message: Returned) -> None:
+        logger.info("%s returned by %s: %s", place.generation.name, head.link.key, message.reason)
+        del head.places[message.request]
+        place.head, place.avoid = None, head.link.key
+        place.num_returns += 1
+        if place.num_returns > 1 or len(self._heads) == 1:
+            place.not_before = self._now() + min(_LONGEST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2**place.num_returns)
+        self._resubmit(place)
+
+    def _resubmit(self, place: _Place) -> None:
+        self.counts.resubmitted += 1
+        self._place(place)
+
+    def _place_waiting(self) -> None:
+        for place in list(self._places.values()):
+            if place.head is None:
+                self._place(place)
+
+    def _place(self, place: _Place) -> None:
+        """Submit to the best head there is, or leave it waiting."""
+        if place.not_before > self._now():
+            return
+        loads = [
+            HeadLoad(key=key, num_lanes=head.link.num_lanes, num_outstanding=len(head.places))
+            for key, head in self._heads.items()
+        ]
+        key = choose(loads, avoid=place.avoid, first=self._first)
+        if key is None:
+            return
+        generation, head = place.generation, self._heads[key]
+        place.attempt += 1
+        # Every attempt has an id of its own, so that a late word of an earlier head is nobody's.
+        place.request = os.urandom(12) + place.attempt.to_bytes(4, "big")
+        place.head = key
+        head.places[place.request] = place
+        head.link.send(
+            Submit(
+                request=place.request,
+                prompt=generation.prompt,
+                generated=tuple(generation.tokens),
+                sampling=generation.sampling,
+                max_tokens=generation.max_tokens,
+                stop_tokens=generation.stop_tokens,
+            )
+        )
+
+    def _is_stuck(self, place: _Place, now: float) -> bool:
+        """Nobody has it, or whoever has it has said nothing about anything for as long."""
+        head = self._heads.get(place.head) if place.head is not None else None
+        return head is None or now - head.heard >= self._hold_seconds
+
+    def _give_up(self, place: _Place) -> None:
+        self.counts.gave_up += 1
+        error = no_capacity(hold_seconds=self._hold_seconds, connected_heads=len(self._heads))
+        logger.warning("%s: %s", place.generation.name, error)
+        self._places.pop(place.generation, None)
+        self._withdraw(place)
+        place.generation.fail(error)
+
+    def _withdraw(self, place: _Place) -> None:
+        """Take it from the head that has it."""
+        head = self._heads.get(place.head) if place.head is not None else None
+        if head is not None and head.places.pop(place.request, None) is not None:
+            head.link.send(Cancel(place.request))
+        place.head = None
+
+    def _forget(self, place: _Place) -> None:
+        """Its head is done with it."""
+        self._places.pop(place.generation, None)
+        head = self._heads.get(place.head) if place.head is not None else None
+        if head is not None:
+            head.places.pop(place.request, None)
+        place.head = None

@@ -1,0 +1,59 @@
+"""One choice of an answer: tokens become text, up to the model's end, a stop string or the length."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from moe_gateway.detokenizer import Decoder, Detokenizer
+from moe_gateway.stops import StopFinder
+from moe_gateway.stream import Generation
+
+Finish = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """What is new since the last look. `tokens` may be ahead of `text`: it waits for whole characters and stops."""
+
+    text: str
+    tokens: tuple[int, ...]
+    finish: Finish | None
+
+
+class Choice:
+    """Reads one generation to its end."""
+
+    def __init__(self, generation: Generation, decoder: Decoder, stops: Sequence[str]) -> None:
+        self.generation = generation
+        self.num_tokens = 0
+        self.is_finished = False
+        self._detokenizer = Detokenizer(decoder, generation.prompt)
+        self._stops = StopFinder(stops)
+
+    def read(self) -> Piece | None:
+        """What is new, or None. After a piece with `finish` there is nothing more."""
+        if self.is_finished:
+            return None
+        texts, tokens = [], []
+        while not self._stops.is_hit and self.num_tokens < len(self.generation.tokens):
+            token = self.generation.tokens[self.num_tokens]
+            self.num_tokens += 1
+            tokens.append(token)
+            texts.append(self._stops.push("" if self._is_end(token) else self._detokenizer.push(token)))
+        finish = self._finish(texts)
+        self.is_finished = finish is not None
+        if not tokens and not self.is_finished:
+            return None
+        return Piece(text="".join(texts), tokens=tuple(tokens), finish=finish)
+
+    def _is_end(self, token: int) -> bool:
+        """The model's end token is no text, even where the tokenizer does not call it special."""
+        is_last = self.num_tokens == len(self.generation.tokens)
+        return is_last and self.generation.finish == "stop" and token in self.generation.stop_tokens
+
+    def _finish(self, texts: list[str]) -> Finish | None:
+        if not self._stops.is_hit and self.generation.finish:
+            texts += [self._stops.push(self._detokenizer.flush()), self._stops.flush()]
+            if not self._stops.is_hit:
+                return "length" if self.generation.finish == "length" else "stop"
+        return "stop" if self._stops.is_hit else None

@@ -1,0 +1,82 @@
+"""The errors that users of the HTTP API see, in OpenAI's form: the value, the rule that it breaks and the remedy.
+
+ApiError is the only exception that becomes an answer by intent; everything else that reaches the server is our bug
+and becomes a 500.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(eq=False)
+class ApiError(Exception):
+    """One refused or failed request: the HTTP status, and OpenAI's four fields."""
+
+    status: int
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.message
+
+    def body(self) -> dict[str, dict[str, str | None]]:
+        """The JSON body that OpenAI's clients read."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+def invalid_request(message: str, *, param: str | None = None, code: str | None = None, status: int = 400) -> ApiError:
+    """The user's mistake."""
+    return ApiError(status, message, "invalid_request_error", param, code)
+
+
+def model_not_found(model: str, *, served: str) -> ApiError:
+    return invalid_request(
+        f"The model '{model}' does not exist here; this gateway serves '{served}'. Send model='{served}'.",
+        param="model",
+        code="model_not_found",
+        status=404,
+    )
+
+
+def context_too_long(*, prompt: int, new: int, limit: int, param: str) -> ApiError:
+    """More tokens than a sequence may have. All numbers are tokens."""
+    return invalid_request(
+        f"This model's maximum context length is {limit} tokens, but you asked for {prompt + new} "
+        f"({prompt} in the prompt and {new} for the completion). Shorten the prompt or ask for fewer new tokens.",
+        param=param,
+        code="context_length_exceeded",
+    )
+
+
+def text_too_long(*, characters: int, limit: int, param: str) -> ApiError:
+    """A text so long that no tokenisation of it fits; `limit` is in tokens."""
+    return invalid_request(
+        f"This model's maximum context length is {limit} tokens, which {characters} characters cannot fit. "
+        "Shorten the prompt.",
+        param=param,
+        code="context_length_exceeded",
+    )
+
+
+def body_too_large(limit_bytes: int) -> str:
+    return f"The body is larger than {limit_bytes} bytes, the most that this gateway reads. Send less in one request."
+
+
+def no_capacity(*, hold_seconds: float, connected_heads: int) -> ApiError:
+    """Nothing could take or continue the request for as long as it may wait."""
+    return ApiError(
+        503,
+        f"No capacity could serve this request for {hold_seconds:g} s (spec.failover.holdSeconds; {connected_heads} "
+        "lane heads are connected). Try again later; `kubectl get moed` says what is missing.",
+        "server_error",
+        code="no_capacity",
+        headers={"Retry-After": str(max(1, round(hold_seconds)))},
+    )
+
+
+def internal_error(request_id: str) -> ApiError:
+    message = f"The gateway failed on this request; its log has the cause under request id {request_id}."
+    return ApiError(500, message, "server_error")

@@ -1,0 +1,99 @@
+"""One gateway process, put together from its settings and run until SIGTERM: drain the streams, then leave with 0."""
+
+import asyncio
+import logging
+import random
+import signal
+import time
+from collections.abc import Iterable
+
+import uvicorn
+
+from moe_api.stage import MoEStage
+from moe_gateway.api import StageWatch, in_cluster_configuration
+from moe_gateway.app import build_app
+from moe_gateway.balancer import Balancer
+from moe_gateway.chat import ChatTemplate
+from moe_gateway.heads import Credentials, HeadPool
+from moe_gateway.service import Service, unix_seconds
+from moe_gateway.settings import Settings
+from moe_gateway.tokenizer import load_text_model
+from moe_gateway.topology import head_targets
+from moe_wire.handshake import read_secret
+
+logger = logging.getLogger(__name__)
+
+_TICK_SECONDS = 0.1
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until asked to stop. Whatever part fails ends the process, and the kubelet starts it again."""
+    balancer = Balancer(hold_seconds=settings.hold_seconds, now=time.monotonic, first=random.randrange(1 << 16))
+    pool = HeadPool(_credentials(settings), balancer)
+    watch = StageWatch(
+        in_cluster_configuration(),
+        namespace=settings.namespace,
+        deployment=settings.deployment,
+        on_stages=lambda stages: _follow(pool, stages),
+    )
+    server = _http_server(settings, build_service(settings, balancer))
+    # uvicorn sends itself the signal again once it has drained; leaving with 0 is what was asked for.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        async with asyncio.TaskGroup() as group:
+            background = [group.create_task(watch.run()), group.create_task(_tick(balancer))]
+            await server.serve()
+            for task in background:
+                task.cancel()
+    finally:
+        await pool.close()
+
+
+def build_service(settings: Settings, balancer: Balancer) -> Service:
+    """Reads the checkpoint's text side; raises CheckpointError."""
+    text_model = load_text_model(settings.model_path)
+    template = (
+        ChatTemplate(text_model.chat_template, text_model.special_tokens)
+        if text_model.chat_template is not None
+        else None
+    )
+    return Service(
+        served_model=settings.served_model,
+        max_sequence_length=settings.max_sequence_length,
+        text_model=text_model,
+        chat_template=template,
+        balancer=balancer,
+        started=unix_seconds(),
+    )
+
+
+def _http_server(settings: Settings, service: Service) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            build_app(service, max_body_bytes=settings.max_body_bytes),
+            host=settings.host,
+            port=settings.port,
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=int(settings.drain_seconds),
+        )
+    )
+
+
+def _credentials(settings: Settings) -> Credentials:
+    return Credentials(
+        secret=read_secret(settings.secret_file.read_bytes()), deployment=settings.deployment, pod_uid=settings.pod_uid
+    )
+
+
+def _follow(pool: HeadPool, stages: Iterable[MoEStage]) -> None:
+    pool.apply(head_targets(stages))
+
+
+async def _tick(balancer: Balancer) -> None:
+    while True:
+        await asyncio.sleep(_TICK_SECONDS)
+        balancer.tick()

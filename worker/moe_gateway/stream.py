@@ -1,0 +1,68 @@
+"""The rule that makes failover invisible: the gateway holds the tokens.
+
+A request is its prompt plus the tokens emitted so far. Tokens are taken by position: a repeated position is ignored,
+a gap is a protocol error, and what was emitted once is a fact that no later message changes. Knows nothing of heads,
+text or HTTP.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from moe_gateway.errors import ApiError
+from moe_wire.messages import Sampling
+
+
+class Verdict(Enum):
+    """What became of one emitted token."""
+
+    NEW = "new"
+    REPEATED = "repeated"
+    MISMATCH = "mismatch"
+    GAP = "gap"
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Generation:
+    """One request's facts. `wake` is called whenever there is something new to read."""
+
+    name: str
+    prompt: tuple[int, ...]
+    sampling: Sampling
+    max_tokens: int
+    stop_tokens: tuple[int, ...]
+    wake: Callable[[], None]
+    tokens: list[int] = field(default_factory=list)
+    finish: str = ""
+    failure: ApiError | None = None
+    cancelled: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.finish) or self.failure is not None or self.cancelled
+
+    def take(self, position: int, token: int, finish: str) -> Verdict:
+        """Judge one emitted token and keep it if it is the next one."""
+        known = len(self.tokens)
+        if position > known:
+            return Verdict.GAP
+        if position < known:
+            return self._compare(position, token, finish)
+        if self.finish:
+            return Verdict.MISMATCH
+        self.tokens.append(token)
+        self.finish = finish or ("length" if len(self.tokens) >= self.max_tokens else "")
+        self.wake()
+        return Verdict.NEW
+
+    def fail(self, error: ApiError) -> None:
+        self.failure = error
+        self.wake()
+
+    def _compare(self, position: int, token: int, finish: str) -> Verdict:
+        if self.tokens[position] != token:
+            return Verdict.MISMATCH
+        if finish and not self.finish and position == len(self.tokens) - 1:
+            self.finish = finish
+            self.wake()
+        return Verdict.REPEATED
