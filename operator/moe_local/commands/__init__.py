@@ -1,0 +1,1 @@
+"""The commands of `moe-local`, one module per group."""

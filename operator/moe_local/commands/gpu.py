@@ -1,0 +1,53 @@
+"""`moe-local gpu ...`"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from moe_local import gpus
+from moe_local.commands.context import clear_errors, state_of
+
+app = typer.Typer(help="Fail, heal and list the GPUs of the embedded nodes.", no_args_is_help=True)
+
+Node = Annotated[str, typer.Argument(help="The node's name, such as node-03.")]
+Index = Annotated[int, typer.Argument(help="The GPU's index on the node, from 0.")]
+
+
+@app.command()
+def fail(
+    context: typer.Context,
+    node: Node,
+    index: Index,
+    how: Annotated[
+        gpus.How,
+        typer.Option(
+            help="exit: the process that drives it is killed, the device stays good. hang: that process is stopped."
+            " device: it is killed, and the device stays broken until `gpu heal`."
+        ),
+    ] = gpus.How.DEVICE,
+    reason: Annotated[str, typer.Option(help="What a failed device reports.")] = gpus.DEFAULT_REASON,
+) -> None:
+    """Make a GPU, or the process that drives it, fail."""
+    with clear_errors():
+        state = state_of(context)
+        typer.echo(gpus.fail(state, state.require(), node, index, how, reason))
+
+
+@app.command()
+def heal(context: typer.Context, node: Node, index: Index) -> None:
+    """Make a failed GPU healthy again (and let a stopped process go on)."""
+    with clear_errors():
+        state = state_of(context)
+        typer.echo(gpus.heal(state, state.require(), node, index))
+
+
+@app.command("list")
+def list_all(context: typer.Context) -> None:
+    """Show every GPU: its health and the process that drives it."""
+    with clear_errors():
+        state = state_of(context)
+        typer.echo(f"{'NODE':<12}{'GPU':<6}{'PID':<10}HEALTH")
+        for gpu in gpus.inspect(state, state.require()):
+            typer.echo(f"{gpu.node:<12}{gpu.index:<6}{gpu.driver or '-':<10}{gpu.health}")
