@@ -1,0 +1,72 @@
+"""From nothing to a MoEDeployment that is available: cluster, operator, checkpoint, volume, one kubectl apply."""
+
+from demo.checkpoint import make_checkpoint, offer_volume
+from demo.cluster import BIN, run
+from demo.observe import list_stages, list_workers
+from demo.reference import Reference
+from demo.tour import EXAMPLE, GPUS_PER_NODE, NAME, NODES, QUESTION, ROOT, STREAMS, Tour
+
+SECONDS_TO_AVAILABLE = 240.0
+SHOWN_ENVIRONMENT = ("STAGE", "NODE_RANK", "RANKS", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "LAYERS", "EXPERTS")
+
+
+def start_cluster(tour: Tour) -> None:
+    """A real control plane and 32 node agents, with the resources and the operator installed in it."""
+    tour.screen.title(f"The embedded cluster: {NODES} nodes of {GPUS_PER_NODE} GPUs")
+    with tour.screen.progress():
+        tour.screen.show("starting etcd, the API server, controllers, scheduler and nodes")
+        tour.moe_local("up", f"--nodes={NODES}", f"--gpus-per-node={GPUS_PER_NODE}", "--crds=crds", lines=8)
+    tour.cluster.connect()
+    for folder in ("crds", "manifests"):
+        tour.cluster.moe_local("kubectl", "apply", "-f", folder)
+        tour.screen.say(f"installed {folder}/")
+    with tour.screen.progress():
+        tour.screen.show("waiting for the operator's pod to be ready")
+        rollout = ("rollout", "status", "deployment/moe-operator", "--timeout=60s")
+        tour.cluster.moe_local("kubectl", "-n", "moe-system", *rollout)
+    tour.screen.say("the operator runs as an ordinary pod, under its own service account")
+
+
+def apply_deployment(tour: Tour) -> None:
+    """The checkpoint, the volume, the plan, the MoEDeployment."""
+    tour.screen.title("A Mixture-of-Experts model, and one kubectl apply")
+    checkpoint = make_checkpoint(tour.deployment)
+    shape = tour.deployment.spec.model.shape
+    tour.screen.say(f"checkpoint of {shape.layers} layers x {shape.experts} experts in {checkpoint.folder}")
+    tour.reference = Reference.start(ROOT, checkpoint.folder, [QUESTION, *STREAMS])
+    offer_volume(tour.cluster, checkpoint)
+    plan = run([str(BIN / "kubectl-moe"), "plan", "-f", str(EXAMPLE)], timeout=60)
+    tour.screen.command(f"kubectl-moe plan -f {EXAMPLE}", plan, lines=24)
+    tour.kubectl("apply", "-f", str(EXAMPLE))
+
+
+def wait_until_available(tour: Tour) -> None:
+    """Progress until every expert is ready, and nothing is degraded any more by an earlier tour."""
+    _heal(tour)
+    with tour.screen.progress():
+        seconds = tour.deployed.wait_until_available(timeout=SECONDS_TO_AVAILABLE, show=tour.screen.show)
+    tour.screen.say(f"available after {seconds:.0f} s")
+    tour.kubectl("get", "moed", "-o", "wide")
+
+
+def show_pods(tour: Tour) -> None:
+    """The pods on their nodes; rank and stage in their environment."""
+    tour.screen.title("Two pods a stage, one expert per GPU")
+    pods = list_workers(tour.cluster, NAME)
+    nodes = {pod["spec"]["nodeName"] for pod in pods}
+    tour.kubectl("get", "pods", "-o", "wide", lines=6)
+    tour.screen.check(len(pods) == len(nodes) == NODES, f"{len(pods)} worker pods on {len(nodes)} nodes")
+    chosen = pods[len(pods) // 2]
+    env = {one["name"]: one.get("value") for one in chosen["spec"]["containers"][0]["env"]}
+    tour.screen.say(
+        f"in {chosen['metadata']['name']}: " + " ".join(f"{name}={env[name]}" for name in SHOWN_ENVIRONMENT)
+    )
+    tour.kubectl("get", "moest", lines=4)
+
+
+def _heal(tour: Tour) -> None:
+    for stage in list_stages(tour.cluster, NAME):
+        for masked in stage.spec.masked:
+            if masked.node is not None and masked.gpu is not None:
+                tour.screen.say("an earlier tour left a GPU broken:")
+                tour.moe_local("gpu", "heal", masked.node, str(masked.gpu))
