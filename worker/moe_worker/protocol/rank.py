@@ -1,47 +1,242 @@
-"""One rank's whole protocol: hears events, does one unit of work at a time, and acts only through its compute and its transport."""
+"""One rank's whole protocol: hears events, does one unit of work at a time, and acts only through its compute and its transport.
 
-from collections.abc import Mapping
+It ties the parts together and decides nothing itself: lanes (lane.py) ask for experts (requests.py), hosts answer (experts.py), heads
+(heads.py) start steps. What the rank says to itself loops back in memory, so a single rank runs the same code as many.
+"""
 
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from moe_wire.messages import Broken, Cancel, Dispatch, NotHere, Reset, Result, Step, Submit, Tokens
 from moe_worker.protocol.compute import Compute
+from moe_worker.protocol.experts import Experts
+from moe_worker.protocol.heads import Heads
+from moe_worker.protocol.lane import Lane
+from moe_worker.protocol.links import Links
+from moe_worker.protocol.requests import Requests
 from moe_worker.protocol.settings import Identity, Settings
 from moe_worker.protocol.status import RankStatus
-from moe_worker.protocol.transport import Event, Transport
-from moe_worker.protocol.view import SeatView, View
+from moe_worker.protocol.transport import Answered, Arrived, Connected, ConnectionClosed, ConnectionId, Event, Lost, Transport
+from moe_worker.protocol.view import SeatView, StageView, View
 
 
 class RankCore:
     """The process around it feeds events and views, calls run_one() until it returns False, and then waits until next_deadline().
 
-    `now` is any monotonic clock in seconds. Calls never block and are never made from two threads.
+    `now` is any monotonic clock in seconds. Calls never block and are never made from two threads. An exception means that this
+    process must end: a device error, or a broken invariant.
     """
 
     def __init__(self, identity: Identity, settings: Settings, compute: Compute, transport: Transport) -> None:
         self.identity = identity
         self.settings = settings
+        self._compute = compute
+        self._links = Links(identity.rank, transport)
+        self._experts = Experts(compute, self._links)
+        self._requests = Requests(self._links)
+        self._heads = Heads(identity.incarnation, settings, self._links)
+        self._lanes: dict[int, Lane] = {}
+        self._seated: deque[Lane] = deque()
+        self._view: View | None = None
+        self._on_arrived: dict[type, Callable[[ConnectionId, Any], None]] = {
+            Dispatch: self._on_dispatch,
+            Step: self._on_step,
+            Tokens: self._on_tokens,
+            Reset: self._on_reset,
+            Submit: self._on_submit,
+            Cancel: self._on_cancel,
+        }
 
     def on_event(self, event: Event, now: float) -> None:
         """Take in one thing the transport has to tell."""
-        raise NotImplementedError
+        self._handle(event, now)
+        self._hear_itself(now)
 
     def on_view(self, view: View, now: float) -> None:
-        """Follow a new view; afterwards wanted_peers() may have changed."""
-        raise NotImplementedError
+        """Follow a view, stage by stage never back to an older epoch; afterwards wanted_peers() may have changed."""
+        self._view = view = _newest(self._view, view)
+        own = view.own
+        is_named = self._is_named(own)
+        rank = self.identity.rank
+        serving = {expert for expert, ranks in own.serving.items() if is_named and rank in ranks}
+        loading = {expert for expert, ranks in own.loading.items() if is_named and rank in ranks}
+        shared = {expert for expert, ranks in own.serving.items() if ranks and ranks != (rank,)}
+        self._experts.follow(serving | loading, shared, now)
+        self._requests.follow(own.serving)
+        self._seat_lanes({lane for lane, seat in own.lanes.items() if is_named and seat == rank}, own.epoch)
+        for lane in self._lanes.values():
+            lane.follow(view.next.lanes.get(lane.lane))
+        self._hear_itself(now)
 
     def tick(self, now: float) -> None:
         """Do what was due by `now`; call it at next_deadline() or later."""
-        raise NotImplementedError
+        self._experts.tick(now)
+        self._requests.tick(now)
+        self._hear_itself(now)
 
     def run_one(self, now: float) -> bool:
         """Do one unit of work, experts' first, then lanes' in turn; False if there was none."""
-        raise NotImplementedError
+        did_work = self._experts.run_one() or self._run_lane()
+        self._hear_itself(now)
+        return did_work
 
     def next_deadline(self) -> float | None:
         """When tick() should be called next though nothing happened; None: whenever."""
-        raise NotImplementedError
+        deadlines = (self._experts.next_deadline(), self._requests.next_deadline())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def wanted_peers(self) -> Mapping[int, SeatView]:
-        """The seats to keep dialled, by rank: those of the own stage, and of its lanes in the next; never its own, never without address."""
-        raise NotImplementedError
+        """The seats to keep dialled, by rank: those of the own stage, and of its lanes in the next; never its own, never without address.
+
+        A connection to another pod than the wanted one, or that is no longer wanted, is to be ended (and Lost told).
+        """
+        if self._view is None or not self._is_named(self._view.own):
+            return {}
+        wanted = dict(self._view.own.seats)
+        following = self._view.next
+        for lane in self._seated:
+            seat = following.seats.get(following.lanes.get(lane.lane, None) or -1)
+            if seat is not None:
+                wanted[seat.rank] = seat
+        wanted.pop(self.identity.rank, None)
+        return {rank: seat for rank, seat in wanted.items() if seat.address is not None}
 
     def status(self) -> RankStatus:
-        raise NotImplementedError
+        headed = self._heads.statuses()
+        return RankStatus(
+            epoch=0 if self._view is None else self._view.own.epoch,
+            held=tuple(sorted(self._experts.held)),
+            loading=tuple(sorted(self._experts.loading)),
+            failed=dict(self._experts.failed),
+            lanes=tuple(sorted(lane.lane for lane in self._seated)),
+            headed=headed,
+            outstanding=self._requests.num_outstanding,
+            stalled=self._requests.stalled,
+            queued=self._experts.num_queued,
+            requests=self._heads.num_requests,
+            blocks_used=sum(lane.blocks_used for lane in headed),
+        )
+
+    # Work.
+
+    def _run_lane(self) -> bool:
+        for _ in range(len(self._seated)):
+            lane = self._seated[0]
+            self._seated.rotate(-1)
+            if lane.can_advance:
+                lane.advance()
+                return True
+            if self._heads.form_step(lane.lane):
+                return True
+        return False
+
+    # Views.
+
+    def _is_named(self, own: StageView) -> bool:
+        """Whether this pod still has the seat: a rank given to another pod is not this one's."""
+        seat = own.seats.get(self.identity.rank)
+        return seat is not None and seat.pod_uid == self.identity.pod_uid
+
+    def _seat_lanes(self, wanted: set[int], epoch: int) -> None:
+        seated = {number: self._lane(number) for number in sorted(wanted)}
+        if self.settings.is_first:
+            self._heads.follow({}, epoch)
+        for number, lane in self._lanes.items():
+            if number not in wanted:
+                lane.unseat()
+        for lane in seated.values():
+            lane.seat()
+        self._seated = deque(seated.values())
+        if self.settings.is_first:
+            self._heads.follow(seated, epoch)
+
+    def _lane(self, number: int) -> Lane:
+        lane = self._lanes.get(number)
+        if lane is None:
+            report = self._heads.on_broken if self.settings.is_first else self._report_upstream
+            lane = Lane(number, self.settings.layers, self._compute, self._requests, self._links, report)
+            self._lanes[number] = lane
+            if self._view is not None:
+                lane.follow(self._view.next.lanes.get(number))
+        return lane
+
+    def _report_upstream(self, lane: Lane, term: int) -> None:
+        self._links.reply(lane.upstream, Broken(lane.lane, term))
+
+    # Events.
+
+    def _hear_itself(self, now: float) -> None:
+        while (event := self._links.take_looped()) is not None:
+            self._handle(event, now)
+
+    def _handle(self, event: Event, now: float) -> None:
+        if isinstance(event, Arrived):
+            self._on_arrived[type(event.message)](event.connection, event.message)
+        elif isinstance(event, Answered):
+            self._on_answered(event.peer, event.message, now)
+        elif isinstance(event, Connected):
+            self._on_connected(event.peer, event.incarnation)
+        elif isinstance(event, Lost):
+            self._on_lost(event.peer)
+        else:
+            self._on_closed(event)
+
+    def _on_connected(self, peer: int, incarnation: int) -> None:
+        self._links.connected(peer, incarnation)
+        self._requests.on_connected(peer)
+        for lane in self._seated:
+            lane.on_connected(peer)
+
+    def _on_lost(self, peer: int) -> None:
+        self._links.lost(peer)
+        self._requests.on_lost(peer)
+        for lane in self._seated:
+            lane.on_lost(peer)
+
+    def _on_closed(self, event: ConnectionClosed) -> None:
+        self._experts.on_closed(event.connection)
+        self._heads.on_closed(event.connection)
+
+    def _on_answered(self, peer: int, message: Any, now: float) -> None:
+        if isinstance(message, Result):
+            if self._requests.settle(peer, message):
+                self._lanes[message.lane].on_answer(message.expert, message.rows)
+        elif isinstance(message, NotHere):
+            self._requests.refuse(peer, message, now)
+        elif isinstance(message, Broken):
+            self._lane(message.lane).on_broken(peer, message.term)
+
+    def _on_dispatch(self, connection: ConnectionId, message: Dispatch) -> None:
+        self._experts.on_dispatch(connection, message)
+
+    def _on_step(self, connection: ConnectionId, message: Step) -> None:
+        self._lane(message.lane).on_step(message, connection)
+
+    def _on_reset(self, connection: ConnectionId, message: Reset) -> None:
+        if self.settings.is_first:
+            self._heads.on_reset(message)
+        else:
+            self._lane(message.lane).on_reset(message.term, connection)
+
+    def _on_tokens(self, _connection: ConnectionId, message: Tokens) -> None:
+        self._heads.on_tokens(message)
+
+    def _on_submit(self, connection: ConnectionId, message: Submit) -> None:
+        self._heads.submit(connection, message)
+
+    def _on_cancel(self, _connection: ConnectionId, message: Cancel) -> None:
+        self._heads.cancel(message.request)
+
+
+def _newest(known: View | None, told: View) -> View:
+    """Each stage at the highest epoch heard of."""
+    if known is None:
+        return told
+    return replace(
+        told,
+        own=told.own if told.own.epoch >= known.own.epoch else known.own,
+        previous=told.previous if told.previous.epoch >= known.previous.epoch else known.previous,
+        next=told.next if told.next.epoch >= known.next.epoch else known.next,
+    )

@@ -1,0 +1,104 @@
+"""The lanes whose head is this rank: which of them live, under which terms, and which one takes a request.
+
+A rank heads a lane while its view of the first stage seats the lane here and nobody is known to head it under a later term. When a
+later head is heard of, this one returns its requests and is silent until a newer view lets it make a still higher term.
+"""
+
+from collections.abc import Mapping
+
+from moe_wire.messages import Reset, Returned, Submit, Tokens
+from moe_worker.protocol.head import Head
+from moe_worker.protocol.lane import Lane
+from moe_worker.protocol.links import Links
+from moe_worker.protocol.settings import Settings
+from moe_worker.protocol.status import LaneStatus
+from moe_worker.protocol.terms import next_term
+from moe_worker.protocol.transport import ConnectionId
+
+
+class Heads:
+    """Empty everywhere but in the first stage."""
+
+    def __init__(self, incarnation: int, settings: Settings, links: Links) -> None:
+        self._incarnation = incarnation
+        self._settings = settings
+        self._links = links
+        self._epoch = 0
+        self._heads: dict[int, Head] = {}
+
+    @property
+    def num_requests(self) -> int:
+        return sum(head.num_requests for head in self._heads.values())
+
+    def statuses(self) -> tuple[LaneStatus, ...]:
+        return tuple(head.status() for head in self._heads.values())
+
+    def follow(self, seated: Mapping[int, Lane], epoch: int) -> None:
+        """The view of this epoch seats these lanes here."""
+        self._epoch = epoch
+        for lane in self._heads.keys() - seated.keys():
+            self._heads.pop(lane).return_all("the lane has moved to another rank")
+        for lane in seated.values():
+            if lane.lane not in self._heads:
+                self._start(lane)
+
+    def on_broken(self, lane: Lane, term: int) -> None:
+        """A term of the lane is broken, or a higher one than its own is known."""
+        head = self._heads.get(lane.lane)
+        if head is None or term < lane.term:
+            return
+        lane.hear(term)
+        new_term = self._next_term(lane)
+        if new_term is None:
+            del self._heads[lane.lane]
+            head.return_all("another head has taken the lane over")
+        else:
+            head.restart(new_term)
+
+    def on_reset(self, message: Reset) -> None:
+        head = self._heads.get(message.lane)
+        if head is None:
+            return
+        if message.term == head.lane.term:
+            head.on_reset_returned()
+        elif message.term > head.lane.term:
+            self.on_broken(head.lane, message.term)
+
+    def on_tokens(self, message: Tokens) -> None:
+        head = self._heads.get(message.lane)
+        if head is None or message.term < head.lane.term:
+            return
+        if message.term > head.lane.term or not head.on_tokens(message):
+            self.on_broken(head.lane, message.term)
+
+    def submit(self, connection: ConnectionId, message: Submit) -> None:
+        """Give the request to the live lane with the fewest; submitted again, it is taken from where it was."""
+        self.cancel(message.request)
+        if not self._heads:
+            self._links.reply(connection, Returned(message.request, "no lane has its head at this rank"))
+            return
+        head = min(self._heads.values(), key=lambda head: (not head.is_live, head.num_requests))
+        head.submit(connection, message)
+
+    def cancel(self, request: bytes) -> None:
+        for head in self._heads.values():
+            head.cancel(request)
+
+    def on_closed(self, connection: ConnectionId) -> None:
+        """A gateway has gone: nobody wants its requests any more."""
+        for head in self._heads.values():
+            head.on_closed(connection)
+
+    def form_step(self, lane: int) -> bool:
+        """Start the lane's next step if it is headed here and there is something to do."""
+        head = self._heads.get(lane)
+        return head is not None and head.form_step()
+
+    def _start(self, lane: Lane) -> None:
+        term = self._next_term(lane)
+        if term is not None:
+            head = self._heads[lane.lane] = Head(lane, self._settings, self._links)
+            head.restart(term)
+
+    def _next_term(self, lane: Lane) -> int | None:
+        return next_term(lane.highest_term, epoch=self._epoch, incarnation=self._incarnation)

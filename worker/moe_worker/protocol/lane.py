@@ -1,0 +1,214 @@
+"""A rank's side of one lane: an ordered log of steps, in lives that are numbered by terms.
+
+A life begins with a Reset that travels once around the ring. Each rank of the ring accepts it (dropping the KV cache, and nothing but a Reset
+or losing the seat drops it), then forwards it exactly once, to exactly one seat, as soon as it is connected to it. So for each term there
+is at most one path of ranks that know it, every one of them with an empty cache, and along it:
+* steps are executed in the order of their numbers, without a gap and without repetition, or not at all (Broken);
+* a lower or unknown term is refused, so the ranks of an older path, or an older head, can at most finish what is their own;
+* whatever ends the path ends the life: the next seat's connection is lost, the view seats the lane elsewhere, the next seat says
+  Broken. This goes up the path, against the ring, to the head, which starts a higher term. Said more than once it changes nothing.
+
+`Broken(term)` from the seat this rank forwarded that same term to means "it cannot go on". From anybody, a term above the own means "you are
+overtaken": it is passed up so that an old head learns it, and it cannot end the life that it names, because the receiver is not that
+life's path or does not count the sender as its next seat. A seat that is not this rank's by its own view keeps the highest Reset until it is.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from enum import Enum
+
+from moe_wire.messages import Broken, Payload, Reset, Step, Tokens
+from moe_worker.protocol.compute import Compute, Sampled
+from moe_worker.protocol.execution import Execution
+from moe_worker.protocol.links import LOCAL, Links
+from moe_worker.protocol.requests import Requests
+from moe_worker.protocol.transport import ConnectionId
+
+TokenLists = Sequence[Sequence[int]]
+
+
+class State(Enum):
+    """How far this rank is in the life `Lane.term`."""
+
+    CLOSED = "no life here"
+    HELD = "accepted, not yet forwarded"
+    OPEN = "forwarded: steps may flow"
+    BROKEN = "cannot go on, and the head has been told"
+
+
+class Lane:
+    """`report` tells towards the head that a term is broken or overtaken; it is always the last thing a method does."""
+
+    def __init__(
+        self, lane: int, layers: range, compute: Compute, requests: Requests, links: Links, report: Callable[["Lane", int], None]
+    ) -> None:
+        self.lane = lane
+        self.term = 0
+        self.highest_term = 0
+        self.upstream: ConnectionId = LOCAL
+        self.state = State.CLOSED
+        self.is_seated = False
+        self._layers = layers
+        self._compute = compute
+        self._requests = requests
+        self._links = links
+        self._report = report
+        self._next_seat: int | None = None
+        self._expected_step = 1
+        self._inbox: deque[tuple[Step, TokenLists | None]] = deque()
+        self._active: Execution | None = None
+        self._held_reset: tuple[int, ConnectionId] | None = None
+
+    # What the view says.
+
+    def seat(self) -> None:
+        """The view gives this lane to this rank."""
+        if self.is_seated:
+            return
+        self.is_seated = True
+        if self._held_reset is not None:
+            (term, connection), self._held_reset = self._held_reset, None
+            if term == self.highest_term:
+                self._accept(term, connection)
+
+    def unseat(self) -> None:
+        """The view gives this lane to another: its cache here is of no more use to anyone."""
+        if not self.is_seated:
+            return
+        self.is_seated = False
+        was_alive = self.state in (State.HELD, State.OPEN)
+        self._abandon()
+        if self.state is not State.CLOSED:
+            self._compute.drop_lane(self.lane)
+            self.state = State.CLOSED
+        if was_alive:
+            self._report(self, self.term)
+
+    def follow(self, next_seat: int | None) -> None:
+        """The view names the lane's seat in the next stage."""
+        moved = next_seat != self._next_seat
+        self._next_seat = next_seat
+        if self.state is State.HELD:
+            self._forward()
+        elif self.state is State.OPEN and moved:
+            self._break(self.term)
+
+    # What happens on the ring.
+
+    def on_reset(self, term: int, connection: ConnectionId) -> None:
+        if term <= self.highest_term:
+            self._links.reply(connection, Broken(self.lane, self.highest_term))
+            return
+        self.highest_term = term
+        if self.is_seated:
+            self._accept(term, connection)
+        else:
+            self._held_reset = (term, connection)
+
+    def on_step(self, step: Step, connection: ConnectionId) -> None:
+        if step.term != self.term or self.state is not State.OPEN:
+            self._links.reply(connection, Broken(self.lane, max(step.term, self.highest_term)))
+        elif step.step != self._expected_step:
+            self._break(self.term)
+        else:
+            self.take(step, None)
+
+    def on_broken(self, peer: int, term: int) -> None:
+        """The peer, asked by this rank, says that a term is broken or that there is a higher one."""
+        self.hear(term)
+        ends_own = term == self.term and peer == self._next_seat and self.state is State.OPEN
+        overtaken = term > self.term and self.state is not State.CLOSED
+        if ends_own or overtaken:
+            self._break(term)
+
+    def hear(self, term: int) -> None:
+        """Somebody lives, or lived, under this term."""
+        self.highest_term = max(self.highest_term, term)
+
+    def on_connected(self, peer: int) -> None:
+        if self.state is State.HELD and peer == self._next_seat:
+            self._forward()
+
+    def on_lost(self, peer: int) -> None:
+        if self.state is State.OPEN and peer == self._next_seat:
+            self._break(self.term)
+
+    def on_answer(self, expert: int, rows: Payload) -> bool:
+        """An expert's answer that counts; True if the lane can advance by it."""
+        assert self._active is not None
+        return self._active.on_answer(expert, rows)
+
+    # What the rank does.
+
+    def restart(self, term: int) -> None:
+        """Begin the life `term` with an empty cache. The head calls this; elsewhere a Reset does."""
+        assert term > self.term and self.is_seated
+        self._abandon()
+        if self.state is not State.CLOSED:
+            self._compute.drop_lane(self.lane)
+        self._compute.open_lane(self.lane)
+        self.term = term
+        self.hear(term)
+        self._expected_step = 1
+        self.state = State.HELD
+        self._forward()
+
+    def take(self, step: Step, tokens: TokenLists | None) -> None:
+        """Append the next step to the log. In the first stage the head gives it, with its tokens."""
+        self._expected_step += 1
+        self._inbox.append((step, tokens))
+
+    @property
+    def is_idle(self) -> bool:
+        return self._active is None and not self._inbox
+
+    @property
+    def can_advance(self) -> bool:
+        return bool(self._inbox) if self._active is None else self._active.is_ready
+
+    @property
+    def num_rows_waiting(self) -> int:
+        return sum(segment.count for step, _ in self._inbox for segment in step.segments)
+
+    def advance(self) -> None:
+        """Begin the next step, or take the one under way one layer further; hand it on when it is through."""
+        if self._active is None:
+            step, tokens = self._inbox.popleft()
+            self._active = Execution(self._compute, self._requests, self._layers, step)
+            self._active.begin(tokens, None if tokens is not None else step.hidden)
+            return
+        outcome = self._active.advance()
+        if outcome is not None:
+            step, self._active = self._active.step, None
+            self._hand_on(step, outcome)
+
+    def _hand_on(self, step: Step, outcome: Payload | Sampled) -> None:
+        assert self._next_seat is not None and self.state is State.OPEN
+        message: Step | Tokens
+        if isinstance(outcome, Payload):
+            message = Step(step.lane, step.term, step.step, step.segments, step.freed, outcome)
+        else:
+            message = Tokens(step.lane, step.term, step.step, outcome)
+        self._links.send(self._next_seat, message)
+
+    def _accept(self, term: int, connection: ConnectionId) -> None:
+        if connection != self.upstream and self.state is not State.CLOSED:
+            self._links.reply(self.upstream, Broken(self.lane, term))
+        self.upstream = connection
+        self.restart(term)
+
+    def _forward(self) -> None:
+        if self._next_seat is not None and self._links.is_connected(self._next_seat):
+            self.state = State.OPEN
+            self._links.send(self._next_seat, Reset(self.lane, self.term))
+
+    def _break(self, term: int) -> None:
+        self.state = State.BROKEN
+        self._abandon()
+        self._report(self, term)
+
+    def _abandon(self) -> None:
+        self._inbox.clear()
+        if self._active is not None:
+            self._active.abandon()
+            self._active = None

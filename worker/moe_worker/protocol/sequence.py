@@ -1,0 +1,62 @@
+"""One request at its lane's head: what it wants, the tokens it has, and how much of them the lane's cache holds."""
+
+from moe_wire.messages import Sampling, Submit
+from moe_worker.protocol.transport import ConnectionId
+
+
+class Sequence:
+    """`tokens` are prompt and generated ones; those before `scheduled` are in the cache once the steps in flight are done.
+
+    `blocks` are its KV blocks in order of position, the first `num_announced` of them known to the other ranks. `number` names it in the
+    lane while it runs; every admission gives a new one, so tokens for an earlier life of it fall through.
+    """
+
+    __slots__ = (
+        "blocks",
+        "connection",
+        "max_tokens",
+        "num_announced",
+        "num_prompt",
+        "number",
+        "request",
+        "sampling",
+        "scheduled",
+        "stop_tokens",
+        "tokens",
+    )
+
+    def __init__(self, submit: Submit, connection: ConnectionId) -> None:
+        self.request = submit.request
+        self.connection = connection
+        self.tokens = [*submit.prompt, *submit.generated]
+        self.num_prompt = len(submit.prompt)
+        self.sampling: Sampling = submit.sampling
+        self.max_tokens = submit.max_tokens
+        self.stop_tokens = frozenset(submit.stop_tokens)
+        self.number = 0
+        self.scheduled = 0
+        self.blocks: list[int] = []
+        self.num_announced = 0
+
+    @property
+    def num_pending(self) -> int:
+        """Tokens that no step has taken yet."""
+        return len(self.tokens) - self.scheduled
+
+    @property
+    def num_generated(self) -> int:
+        return len(self.tokens) - self.num_prompt
+
+    @property
+    def finish(self) -> str:
+        """Why the sequence is complete with its newest token, or ""."""
+        if self.tokens[-1] in self.stop_tokens:
+            return "stop"
+        return "length" if self.num_generated >= self.max_tokens else ""
+
+    def forget_progress(self) -> None:
+        """Back to its tokens alone: everything else is computed again."""
+        self.number = 0
+        self.scheduled = 0
+        self.blocks = []
+        self.num_announced = 0
