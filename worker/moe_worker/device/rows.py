@@ -1,0 +1,43 @@
+"""Payloads <-> tensors in host memory. Knows how the bytes of a row-major array lie, and nothing of devices."""
+
+from collections.abc import Sequence
+
+import torch
+
+from moe_wire.messages import DType, Payload
+
+TORCH_DTYPES = {
+    DType.FLOAT32: torch.float32,
+    DType.BFLOAT16: torch.bfloat16,
+    DType.FLOAT16: torch.float16,
+    DType.INT64: torch.int64,
+}
+WIRE_DTYPES = {dtype: code for code, dtype in TORCH_DTYPES.items()}
+
+
+def host_tensor(payloads: Sequence[Payload], min_rows: int) -> torch.Tensor:
+    """The payloads' rows as one host tensor [max(rows, min_rows), width]: a view where one payload is enough, else a copy."""
+    first = payloads[0]
+    dtype, width = TORCH_DTYPES[DType(first.dtype)], first.shape[1]
+    if len(payloads) == 1 and first.num_rows >= min_rows and not memoryview(first.data).readonly:
+        return torch.frombuffer(first.data, dtype=dtype).view(first.num_rows, width)
+    total = sum(payload.num_rows for payload in payloads)
+    joined = bytearray(max(total, min_rows) * width * dtype.itemsize)
+    end = 0
+    for payload in payloads:
+        start, end = end, end + payload.num_rows * width * dtype.itemsize
+        joined[start:end] = payload.data
+    return torch.frombuffer(joined, dtype=dtype).view(-1, width)
+
+
+def host_payloads(rows: torch.Tensor, counts: Sequence[int]) -> list[Payload]:
+    """A contiguous host tensor [rows, width] cut into payloads that share its memory and keep it alive."""
+    # numpy has no bfloat16, so the bytes are shown as integers.
+    numbers = rows.view(torch.int16) if rows.dtype is torch.bfloat16 else rows
+    data = memoryview(numbers.numpy()).cast("B")
+    code, width = WIRE_DTYPES[rows.dtype], rows.shape[1]
+    payloads, end = [], 0
+    for count in counts:
+        start, end = end, end + count * width * rows.itemsize
+        payloads.append(Payload(code, (count, width), data[start:end]))
+    return payloads

@@ -1,0 +1,183 @@
+"""One stage's layers on one device: the `Compute` that the protocol drives, in torch.
+
+Knows its layers, the experts it was told to load and the lanes it was told to open. Does not know who asks, or who else computes.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from moe_wire.messages import Payload, Segment
+from moe_worker.device.base import Device
+from moe_worker.model.attention import attend
+from moe_worker.model.batch import Batch, combine, dispatch, make_batch, pad_rows, sampled_rows
+from moe_worker.model.blocks import MIN_ROWS, Expert, rotary_table, run_expert
+from moe_worker.model.checkpoint import Checkpoint
+from moe_worker.model.config import ModelConfig, check_declared, read_config
+from moe_worker.model.errors import CheckpointError
+from moe_worker.model.kv import LaneCache
+from moe_worker.model.loader import ExpertLoader
+from moe_worker.model.qwen3_moe import Qwen3Moe
+from moe_worker.model.sampling import sample
+from moe_worker.protocol.compute import Routed, Sampled
+from moe_worker.protocol.settings import Settings
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Engine:
+    """The stage of `settings` of the model in `checkpoint`. Experts are loaded one by one on demand; all else by `open`."""
+
+    def __init__(self, *, config: ModelConfig, checkpoint: Checkpoint, device: Device, settings: Settings) -> None:
+        self.config = config
+        self.settings = settings
+        self._device = device
+        self._checkpoint = checkpoint
+        self._model = Qwen3Moe(config)
+        self._lanes: dict[int, LaneCache] = {}
+        self._spare: list[LaneCache] = []
+        self._loader = ExpertLoader(self._read_expert)
+        self.wakeup_fd = self._loader.wakeup_fd
+        """Readable when `loaded` has something to tell."""
+
+    def open(self) -> None:
+        """Reads what every rank of the stage has: attention, norms, routers; raises CheckpointError."""
+        model, source, settings = self._model, self._checkpoint, self.settings
+        source.open()
+        self._layers = {layer: model.read_layer(source, layer) for layer in settings.layers}
+        self._embedding = model.read_embedding(source) if settings.is_first else None
+        self._head = model.read_head(source) if settings.is_last else None
+        dim, theta = self.config.head_dim, self.config.rope_theta
+        positions = settings.max_sequence_length
+        self._rotary = rotary_table(positions, dim, theta, self._device.torch_device).to(source.dtype)
+
+    def close(self) -> None:
+        """Ends the loading thread."""
+        self._loader.close()
+
+    def open_lane(self, lane: int) -> None:
+        self.drop_lane(lane)
+        assert len(self._lanes) < self.settings.lanes_per_rank, f"lane {lane} is more than {self.settings.lanes_per_rank}"
+        self._lanes[lane] = self._spare.pop() if self._spare else self._new_cache()
+
+    def drop_lane(self, lane: int) -> None:
+        cache = self._lanes.pop(lane, None)
+        if cache is not None:
+            cache.clear()
+            self._spare.append(cache)
+
+    def free(self, lane: int, sequences: Sequence[int]) -> None:
+        self._lanes[lane].free(sequences)
+
+    def blocks_in_use(self, lane: int) -> int:
+        """For accounting: how many of the lane's blocks its sequences have."""
+        return self._lanes[lane].blocks_in_use
+
+    @torch.inference_mode()
+    def begin(
+        self, lane: int, segments: Sequence[Segment], tokens: Sequence[Sequence[int]] | None, hidden: Payload | None
+    ) -> Batch:
+        self._device.check()
+        cache = self._lanes[lane]
+        cache.extend(segments)
+        x = self._embed(tokens) if hidden is None else self._device.rows_in([hidden], MIN_ROWS)
+        return make_batch(cache, segments, x, self._rotary)
+
+    @torch.inference_mode()
+    def attend(self, batch: Batch, layer: int) -> list[Routed]:
+        model, weights, cache = self._model, self._layers[layer], batch.cache
+        layer_cache = cache.data[layer - self.settings.first_layer]
+        projected = model.project(weights, batch.x, batch.rotation)
+        layer_cache.index_copy_(1, batch.slots, projected.keys_values[: batch.num_rows].transpose(0, 1))
+        attended = attend(projected.query[: batch.num_rows], layer_cache, cache.block_size, batch.groups)
+        batch.x = model.add_attention(weights, batch.x, pad_rows(attended, len(batch.x)))
+        normed = model.normed_for_experts(weights, batch.x)
+        sent = batch.dispatched = dispatch(model.route(weights, normed, batch.num_rows), normed.device)
+        rows = normed.index_select(0, sent.order // self.config.experts_per_token)
+        payloads = self._device.rows_out(rows, sent.counts)
+        base = layer * self.config.experts
+        return [Routed(base + expert, payload) for expert, payload in zip(sent.experts, payloads, strict=True)]
+
+    @torch.inference_mode()
+    def expert(self, expert: int, rows: Sequence[Payload]) -> list[Payload]:
+        self._device.check()
+        answers = run_expert(self._loader.held(expert), self._device.rows_in(rows, MIN_ROWS))
+        return self._device.rows_out(answers, [payload.num_rows for payload in rows])
+
+    @torch.inference_mode()
+    def combine(self, batch: Batch, layer: int, answers: Mapping[int, Payload]) -> None:
+        sent, base = batch.dispatched, layer * self.config.experts
+        assert sent is not None, f"layer {layer} has not been attended to"
+        ordered = self._device.rows_in([answers[base + expert] for expert in sent.experts], 1)
+        batch.x = combine(batch.x, sent, ordered)
+        batch.dispatched = None
+
+    @torch.inference_mode()
+    def finish(self, batch: Batch) -> Payload | Sampled:
+        if not self.settings.is_last:
+            return self._device.rows_out(batch.x, [batch.num_rows])[0]
+        wanted = [(segment, segment.sampling) for segment in batch.segments if segment.sampling is not None]
+        if not wanted:
+            return ()
+        positions = [segment.start + segment.count for segment, _ in wanted]
+        tokens = sample(self.logits(batch), [sampling for _, sampling in wanted], positions)
+        return tuple((segment.sequence, token) for (segment, _), token in zip(wanted, tokens, strict=True))
+
+    @torch.inference_mode()
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """[samples, vocab] of the segments that want a token; only in the last stage."""
+        assert self._head is not None, f"stage {self.settings.stage} is not the last"
+        wanted = sum(segment.sampling is not None for segment in batch.segments)
+        return self._model.logits(self._head, sampled_rows(batch))[:wanted]
+
+    def load(self, expert: int) -> None:
+        self._loader.load(expert)
+
+    def loaded(self) -> list[tuple[int, str | None]]:
+        return self._loader.loaded()
+
+    def drop(self, expert: int) -> None:
+        self._loader.drop(expert)
+
+    def _embed(self, tokens: Sequence[Sequence[int]] | None) -> torch.Tensor:
+        assert self._embedding is not None and tokens is not None, "only the first stage knows tokens"
+        ids = [token for segment in tokens for token in segment]
+        ids += [0] * (MIN_ROWS - len(ids))
+        return self._embedding.index_select(0, torch.tensor(ids, device=self._embedding.device))
+
+    def _new_cache(self) -> LaneCache:
+        config, settings = self.config, self.settings
+        return LaneCache(
+            layers=settings.num_layers,
+            kv_heads=config.kv_heads,
+            head_dim=config.head_dim,
+            blocks=settings.blocks_per_lane,
+            block_size=settings.block_size,
+            like=self._rotary,
+        )
+
+    @torch.inference_mode()
+    def _read_expert(self, expert: int) -> Expert:
+        return self._model.read_expert(self._checkpoint, *divmod(expert, self.config.experts))
+
+
+def open_engine(
+    folder: Path, *, device: Device, settings: Settings, dtype: str, declared: Mapping[str, int] | None = None
+) -> Engine:
+    """The engine of one stage of the checkpoint in `folder`, its own weights read; experts come with `load`.
+
+    `declared` is `spec.model.shape` as the resource has it. Raises CheckpointError.
+    """
+    config = read_config(folder)
+    check_declared(config, declared or {})
+    if settings.max_sequence_length > config.max_positions:
+        raise CheckpointError(
+            f"spec.engine.maxSequenceLength is {settings.max_sequence_length}",
+            f"{folder} was made for at most {config.max_positions} positions",
+            f"set it to {config.max_positions} or less",
+        )
+    checkpoint = Checkpoint(folder, DTYPES[dtype], device.torch_device)
+    engine = Engine(config=config, checkpoint=checkpoint, device=device, settings=settings)
+    engine.open()
+    return engine

@@ -1,0 +1,75 @@
+"""The paged KV cache of one lane in one stage. It mirrors the block tables that the lane's head decides, and checks them.
+
+Legend of shapes: H heads, K key-value heads, D head_dim, B blocks of a table, T tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from moe_wire.messages import Segment
+
+
+@dataclass(slots=True)
+class Table:
+    """The blocks of one sequence, in order, and how many tokens they hold."""
+
+    blocks: list[int] = field(default_factory=list)
+    length: int = 0
+
+
+class LaneCache:
+    """Keys and values of a lane's sequences: `data` [layers, 2 * K, (blocks + 1) * block_size, D], the keys' heads first.
+
+    The last block belongs to nobody and stays zero: short tables are filled up with it.
+    """
+
+    def __init__(self, *, layers: int, kv_heads: int, head_dim: int, blocks: int, block_size: int, like: torch.Tensor):
+        self.blocks = blocks
+        self.block_size = block_size
+        self.data = like.new_zeros((layers, 2 * kv_heads, (blocks + 1) * block_size, head_dim))
+        self.tables: dict[int, Table] = {}
+
+    @property
+    def blocks_in_use(self) -> int:
+        return sum(len(table.blocks) for table in self.tables.values())
+
+    def extend(self, segments: Sequence[Segment]) -> None:
+        """Gives each sequence its new blocks, emptied, and counts its new tokens."""
+        fresh = [block for segment in segments for block in segment.new_blocks]
+        if fresh:
+            self._claim(fresh)
+        for segment in segments:
+            table = self.tables.setdefault(segment.sequence, Table())
+            assert segment.start == table.length, f"sequence {segment.sequence} has {table.length}, not {segment.start}"
+            table.blocks.extend(segment.new_blocks)
+            table.length += segment.count
+            assert table.length <= len(table.blocks) * self.block_size, f"sequence {segment.sequence} lacks blocks"
+
+    def free(self, sequences: Sequence[int]) -> None:
+        """Forgets these sequences; their blocks may be named again."""
+        for sequence in sequences:
+            self.tables.pop(sequence, None)
+
+    def clear(self) -> None:
+        self.tables.clear()
+
+    def slots(self, segment: Segment) -> list[int]:
+        """Where each token of a segment lies."""
+        size, blocks = self.block_size, self.tables[segment.sequence].blocks
+        return [blocks[p // size] * size + p % size for p in range(segment.start, segment.start + segment.count)]
+
+    def padded_blocks(self, sequence: int, count: int) -> list[int]:
+        """The first `count` blocks of a sequence; the empty block after its end."""
+        blocks = self.tables[sequence].blocks[:count]
+        return blocks + [self.blocks] * (count - len(blocks))
+
+    def _claim(self, fresh: list[int]) -> None:
+        taken = {block for table in self.tables.values() for block in table.blocks}
+        assert len(set(fresh)) == len(fresh) and taken.isdisjoint(fresh), f"blocks {fresh} are in use"
+        assert all(0 <= block < self.blocks for block in fresh), f"blocks {fresh} are not all below {self.blocks}"
+        # A masked key's weight is zero, but zero times what a broken sequence left behind (inf, NaN) is not.
+        layers, heads, _, dim = self.data.shape
+        paged = self.data.view(layers, heads, self.blocks + 1, self.block_size * dim)
+        paged.index_fill_(2, torch.tensor(fresh, device=self.data.device), 0)
