@@ -28,9 +28,9 @@ class ApiModel(BaseModel):
 
 
 class SpecModel(ApiModel):
-    """Part of a spec: an unknown field is a mistake, never ignored."""
+    """Part of a spec: an unknown field is a mistake, never ignored, and "8" is no number."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class ObjectMeta(ApiModel):

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from moe_api import names
+from moe_api import names, rules
 from moe_api.base import ApiModel
 from moe_api.deployment import MoEDeployment
 from moe_api.stage import MoEStage
@@ -21,11 +21,6 @@ _ENVELOPE: Schema = {
     "apiVersion": {"type": "string", "description": "Version of the schema of this object."},
     "kind": {"type": "string", "description": "Kind of this object."},
     "metadata": {"type": "object"},
-}
-_DEGREE_RULE = {
-    "rule": "type(self) == string ? self == 'auto' : self >= 1 && self <= 65536",
-    "messageExpression": "string(self) + ' is no degree of parallelism; use auto or a number from 1 to 65536'",
-    "reason": "FieldValueInvalid",
 }
 
 
@@ -138,11 +133,11 @@ def _convert(raw: Schema, definitions: Schema) -> Schema:
 
 
 def _property(raw: Schema, definitions: Schema) -> Schema:
-    """As `_convert`; an optional object with defaults inside gets `{}`, so that the API server fills them in."""
+    """As `_convert`; an optional object with defaults inside is there with all of them when it is left out."""
     result = _convert(raw, definitions)
-    inner = result.get("properties", {})
-    if "required" not in result and any("default" in value for value in inner.values()):
-        result["default"] = {}
+    inner = {key: value["default"] for key, value in result.get("properties", {}).items() if "default" in value}
+    if "required" not in result and inner:
+        result["default"] = inner
     if result.get("default", ...) is None:
         del result["default"]
     return result
@@ -168,7 +163,7 @@ def _degree(node: Schema) -> Schema:
         "description": " ".join(node["description"].split()),
         "x-kubernetes-int-or-string": True,
         "default": node["default"],
-        "x-kubernetes-validations": [dict(_DEGREE_RULE)],
+        "x-kubernetes-validations": [dict(rules.DEGREE)],
     }
 
 

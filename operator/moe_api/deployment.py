@@ -2,18 +2,24 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from moe_api import names, rules
 from moe_api.base import ApiModel, ObjectMeta, SpecModel
 from moe_api.conditions import Condition
 from moe_api.engine import EngineSpec, FailoverSpec
 from moe_api.model import ModelSpec
-from moe_api.quantity import DURATION_PATTERN, QUANTITY_PATTERN
+from moe_api.quantity import Duration, Quantity
 
-Degree = Annotated[int, Field(ge=1, le=65536)] | Literal["auto"]
-Quantity = Annotated[str, Field(pattern=QUANTITY_PATTERN, max_length=32)]
-Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=32)]
+
+def _degree(value: object) -> object:
+    is_number = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65536
+    if not is_number and value != "auto":
+        raise ValueError(f"{value!r} {rules.NO_DEGREE}")
+    return value
+
+
+Degree = Annotated[int | Literal["auto"], BeforeValidator(_degree)]
 
 
 class Toleration(SpecModel):

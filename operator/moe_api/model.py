@@ -11,14 +11,21 @@ from moe_api.base import SpecModel
 Dtype = Literal["float32", "bfloat16", "float16"]
 BYTES_PER_NUMBER: dict[Dtype, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 
-PATH_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$"
+PATH_PATTERN = r"^([A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)?$"
 SERVED_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/:-]*$"
 
 
 def _relative(path: str) -> str:
-    if path and not re.fullmatch(PATH_PATTERN, path):
-        raise ValueError(f"{path!r} is no relative folder inside the volume; write e.g. qwen3-moe")
+    if not re.fullmatch(PATH_PATTERN, path, re.ASCII):
+        raise ValueError(f"{path!r} {rules.NO_FOLDER}")
     return path
+
+
+RelativeFolder = Annotated[
+    str,
+    Field(max_length=256, json_schema_extra=rules.text(PATH_PATTERN, rules.NO_FOLDER)),
+    AfterValidator(_relative),
+]
 
 
 class ShapeSpec(SpecModel):
@@ -54,7 +61,7 @@ class SourceSpec(SpecModel):
     )
     """Any volume source of a pod, e.g. persistentVolumeClaim, hostPath, csi or nfs; mounted read-only by the workers
     and the gateway."""
-    path: Annotated[str, Field(max_length=1024, pattern=rf"{PATH_PATTERN}|^$"), AfterValidator(_relative)] = ""
+    path: RelativeFolder = ""
     """Folder in the volume, relative to its root, that holds the Hugging Face checkpoint (config.json, safetensors,
     tokenizer); empty for the root itself."""
 

@@ -2,6 +2,11 @@
 
 import re
 from decimal import Decimal
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from moe_api import rules
 
 QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?$"
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(h|ms|m|s))+$"
@@ -17,7 +22,7 @@ _SECONDS = {"h": Decimal(3600), "m": Decimal(60), "s": Decimal(1), "ms": Decimal
 def parse_bytes(text: str) -> int:
     """Bytes of a quantity: "64Gi" -> 68719476736. Raises ValueError with value, rule and remedy."""
     if not re.fullmatch(QUANTITY_PATTERN, text, re.ASCII):
-        raise ValueError(f"{text!r} is no quantity of bytes; write a number and a unit, e.g. 64Gi or 80G")
+        raise ValueError(f"{text!r} {rules.NO_QUANTITY}")
     number = re.match(r"[0-9.]+", text)
     assert number is not None
     return int(Decimal(number[0]) * _FACTORS[text[number.end() :]])
@@ -35,6 +40,28 @@ def format_bytes(value: float) -> str:
 def parse_seconds(text: str) -> float:
     """Seconds of a duration: "1m30s" -> 90.0. Raises ValueError with value, rule and remedy."""
     if not re.fullmatch(DURATION_PATTERN, text, re.ASCII):
-        raise ValueError(f"{text!r} is no duration; write numbers with units h, m, s or ms, e.g. 10s or 1m30s")
+        raise ValueError(f"{text!r} {rules.NO_DURATION}")
     parts = re.findall(r"([0-9.]+)(ms|h|m|s)", text)
     return float(sum((Decimal(number) * _SECONDS[unit] for number, unit in parts), Decimal(0)))
+
+
+def _quantity(text: str) -> str:
+    parse_bytes(text)
+    return text
+
+
+def _duration(text: str) -> str:
+    parse_seconds(text)
+    return text
+
+
+Quantity = Annotated[
+    str,
+    Field(max_length=32, json_schema_extra=rules.text(QUANTITY_PATTERN, rules.NO_QUANTITY)),
+    AfterValidator(_quantity),
+]
+Duration = Annotated[
+    str,
+    Field(max_length=32, json_schema_extra=rules.text(DURATION_PATTERN, rules.NO_DURATION)),
+    AfterValidator(_duration),
+]

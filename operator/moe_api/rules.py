@@ -3,9 +3,20 @@
 from typing import Any
 
 
-def rule(holds: str, message: str, field: str) -> dict[str, str]:
-    """One x-kubernetes-validations entry; `message` is a CEL expression too. `field` is the path that is to blame."""
-    return {"rule": holds, "messageExpression": message, "fieldPath": field, "reason": "FieldValueInvalid"}
+NO_DEGREE = "is no degree of parallelism; use auto or a number from 1 to 65536"
+NO_QUANTITY = "is no quantity of bytes; write a number and a unit, e.g. 64Gi or 80G"
+NO_DURATION = "is no duration; write numbers with units h, m, s or ms, e.g. 10s or 1m30s"
+NO_FOLDER = "is no relative folder inside the volume; write e.g. models/qwen3-moe"
+
+
+def rule(holds: str, message: str, *values: str, field: str = "") -> dict[str, str]:
+    """One x-kubernetes-validations entry: `values` are CEL expressions put into the message's %s.
+
+    `field` is the path that is to blame. (Concatenation instead of format would exceed the API server's cost budget.)
+    """
+    blamed = {"fieldPath": field} if field else {}
+    expression = f"'{message}'.format([{', '.join(values)}])"
+    return {"rule": holds, "messageExpression": expression, **blamed, "reason": "FieldValueInvalid"}
 
 
 def validations(*rules: dict[str, str]) -> dict[str, Any]:
@@ -13,74 +24,88 @@ def validations(*rules: dict[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": list(rules)}
 
 
+def text(pattern: str, message: str) -> dict[str, Any]:
+    """A text of a form: says what to write instead, which a schema's `pattern` does not."""
+    escaped = pattern.replace("\\", "\\\\")
+    return validations(rule(f"self.matches('{escaped}')", f"%s {message}", "self"))
+
+
+DEGREE = rule(
+    "type(self) == string ? self == 'auto' : self >= 1 && self <= 65536",
+    f"%s {NO_DEGREE}",
+    "self",
+)
+
 SHAPE = validations(
     rule(
         "self.expertsPerToken <= self.experts",
-        "string(self.expertsPerToken) + ' experts per token cannot be chosen from ' + string(self.experts)"
-        " + ' experts; use at most ' + string(self.experts)",
-        ".expertsPerToken",
+        "%s experts per token cannot be chosen from %s experts; use at most %s",
+        *("self.expertsPerToken", "self.experts", "self.experts"),
+        field=".expertsPerToken",
     ),
     rule(
         "self.heads % self.keyValueHeads == 0",
-        "string(self.keyValueHeads) + ' key and value heads do not divide ' + string(self.heads)"
-        " + ' query heads; use a divisor of ' + string(self.heads)",
-        ".keyValueHeads",
+        "%s key and value heads do not divide %s query heads; use a divisor of %s",
+        *("self.keyValueHeads", "self.heads", "self.heads"),
+        field=".keyValueHeads",
     ),
 )
 
 ENGINE = validations(
     rule(
         "self.maxSequenceLength <= self.blockSize * self.blocksPerLane",
-        "string(self.maxSequenceLength) + ' tokens do not fit the KV cache of one lane, blockSize x blocksPerLane = '"
-        " + string(self.blockSize * self.blocksPerLane) + '; raise blocksPerLane or lower maxSequenceLength'",
-        ".maxSequenceLength",
+        "%s tokens do not fit the KV cache of one lane, blockSize x blocksPerLane = %s tokens; "
+        "raise blocksPerLane or lower maxSequenceLength",
+        *("self.maxSequenceLength", "self.blockSize * self.blocksPerLane"),
+        field=".maxSequenceLength",
     ),
 )
 
 WORKLOAD = validations(
     rule(
         "!has(self.maxSequenceLength) || self.minSequenceLength <= self.maxSequenceLength",
-        "string(self.minSequenceLength) + ' is more than maxSequenceLength = ' + string(self.maxSequenceLength)"
-        " + '; use at most ' + string(self.maxSequenceLength)",
-        ".minSequenceLength",
+        "%s is more than maxSequenceLength = %s; use at most %s",
+        *("self.minSequenceLength", "self.maxSequenceLength", "self.maxSequenceLength"),
+        field=".minSequenceLength",
     ),
 )
 
 DEPLOYMENT_SPEC = validations(
     rule(
         "!has(self.workload.maxSequenceLength) || self.workload.maxSequenceLength <= self.engine.maxSequenceLength",
-        "string(self.workload.maxSequenceLength) + ' is more than spec.engine.maxSequenceLength = '"
-        " + string(self.engine.maxSequenceLength) + '; lower it, or raise spec.engine.maxSequenceLength'",
-        ".workload.maxSequenceLength",
+        "%s is more than spec.engine.maxSequenceLength = %s; lower it, or raise spec.engine.maxSequenceLength",
+        *("self.workload.maxSequenceLength", "self.engine.maxSequenceLength"),
+        field=".workload.maxSequenceLength",
     ),
     rule(
-        "type(self.parallelism.data) == string || self.parallelism.data == self.replicas",
-        "'data parallelism ' + string(self.parallelism.data) + ' differs from spec.replicas = '"
-        " + string(self.replicas) + '; use auto, or set both to the same number'",
-        ".parallelism.data",
+        "type(self.parallelism.data) == string || self.replicas == 0 || self.parallelism.data == self.replicas",
+        "data parallelism %s differs from spec.replicas = %s; use auto, or set both to the same number",
+        *("self.parallelism.data", "self.replicas"),
+        field=".parallelism.data",
     ),
     rule(
         "type(self.parallelism.pipeline) == string || self.parallelism.pipeline <= self.model.shape.layers",
-        "string(self.parallelism.pipeline) + ' stages need a layer each, and the model has '"
-        " + string(self.model.shape.layers) + '; use at most ' + string(self.model.shape.layers) + ', or auto'",
-        ".parallelism.pipeline",
+        "%s stages need a layer each, and the model has %s; use at most %s, or auto",
+        *("self.parallelism.pipeline", "self.model.shape.layers", "self.model.shape.layers"),
+        field=".parallelism.pipeline",
     ),
     rule(
         "type(self.parallelism.expert) == string || type(self.parallelism.pipeline) == string"
         " || self.parallelism.expert * self.parallelism.pipeline * self.replicas"
         " <= self.hardware.nodes * self.hardware.gpusPerNode",
-        "string(self.hardware.nodes) + ' nodes x ' + string(self.hardware.gpusPerNode) + ' GPUs are fewer than expert x '"
-        " + 'pipeline x replicas = ' + string(self.parallelism.expert * self.parallelism.pipeline * self.replicas)"
-        " + ' ranks (parallelism.expert counts the ranks of one stage); add nodes, or use auto'",
-        ".hardware.nodes",
+        "%s nodes x %s GPUs are fewer than expert %s x pipeline %s x replicas %s "
+        "(expert counts the ranks of one stage); add nodes, lower a degree, or use auto",
+        "self.hardware.nodes",
+        "self.hardware.gpusPerNode",
+        *("self.parallelism.expert", "self.parallelism.pipeline", "self.replicas"),
+        field=".hardware.nodes",
     ),
 )
 
 DEPLOYMENT = validations(
     rule(
         "self.metadata.name.size() <= 40",
-        "'the name has ' + string(self.metadata.name.size())"
-        " + ' characters, and the names of its pods must fit 63; use at most 40'",
-        ".metadata.name",
+        "metadata.name has %s characters, and the names of its pods must fit 63; use at most 40",
+        "self.metadata.name.size()",
     ),
 )

@@ -100,8 +100,8 @@ def _alternative(best: Candidate, loser: Candidate, shape: ModelShape) -> Altern
         reason = f"a layer's experts share {loser.degrees.expert} GPUs instead of {best.degrees.expert}"
     elif loser.degrees.pipeline < best.degrees.pipeline:
         reason = (
-            f"{loser.degrees.pipeline} stages instead of {best.degrees.pipeline}: more layers in one failure domain, "
-            "and more attention weights and KV cache on each GPU"
+            f"PP {loser.degrees.pipeline} instead of {best.degrees.pipeline}: more layers in one failure domain, and more "
+            "attention weights on each GPU"
         )
     else:
         reason = f"{loser.degrees.num_ranks} GPUs instead of {best.degrees.num_ranks} for the same"
