@@ -39,6 +39,10 @@ class Experts:
     def num_queued(self) -> int:
         return sum(map(len, self._queues.values()))
 
+    @property
+    def num_rows(self) -> int:
+        return sum(message.rows.num_rows for queue in self._queues.values() for _, message in queue)
+
     def follow(self, wanted: Set[int], shared: Set[int], now: float) -> None:
         """Load what the view newly gives to this rank, drop what it takes away. `shared` are served by others too."""
         self._shared = shared

@@ -4,7 +4,7 @@ A rank heads a lane while its view of the first stage seats the lane here and no
 later head is heard of, this one returns its requests and is silent until a newer view lets it make a still higher term.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Set
 
 from moe_wire.messages import Reset, Returned, Submit, Tokens
 from moe_worker.protocol.head import Head
@@ -33,12 +33,15 @@ class Heads:
     def statuses(self) -> tuple[LaneStatus, ...]:
         return tuple(head.status() for head in self._heads.values())
 
-    def follow(self, seated: Mapping[int, Lane], epoch: int) -> None:
-        """The view of this epoch seats these lanes here."""
+    def give_up(self, seated: Set[int]) -> None:
+        """Return the requests of lanes that are no longer seated here."""
+        for number in self._heads.keys() - seated:
+            self._heads.pop(number).return_all("the lane has moved to another rank")
+
+    def take_up(self, lanes: Iterable[Lane], epoch: int) -> None:
+        """Head these lanes, which the first stage's layout of this epoch seats here."""
         self._epoch = epoch
-        for lane in self._heads.keys() - seated.keys():
-            self._heads.pop(lane).return_all("the lane has moved to another rank")
-        for lane in seated.values():
+        for lane in lanes:
             if lane.lane not in self._heads:
                 self._start(lane)
 

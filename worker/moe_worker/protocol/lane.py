@@ -167,8 +167,12 @@ class Lane:
         return bool(self._inbox) if self._active is None else self._active.is_ready
 
     @property
-    def num_rows_waiting(self) -> int:
-        return sum(segment.count for step, _ in self._inbox for segment in step.segments)
+    def num_rows(self) -> int:
+        """Rows of the steps that wait or are under way."""
+        steps = [step for step, _ in self._inbox]
+        if self._active is not None:
+            steps.append(self._active.step)
+        return sum(segment.count for step in steps for segment in step.segments)
 
     def advance(self) -> None:
         """Begin the next step, or take the one under way one layer further; hand it on when it is through."""

@@ -65,9 +65,7 @@ class RankCore:
         shared = {expert for expert, ranks in own.serving.items() if ranks and ranks != (rank,)}
         self._experts.follow(serving | loading, shared, now)
         self._requests.follow(own.serving)
-        self._seat_lanes({lane for lane, seat in own.lanes.items() if is_named and seat == rank}, own.epoch)
-        for lane in self._lanes.values():
-            lane.follow(view.next.lanes.get(lane.lane))
+        self._seat_lanes({lane for lane, seat in own.lanes.items() if is_named and seat == rank}, view)
         self._hear_itself(now)
 
     def tick(self, now: float) -> None:
@@ -97,9 +95,9 @@ class RankCore:
         wanted = dict(self._view.own.seats)
         following = self._view.next
         for lane in self._seated:
-            seat = following.seats.get(following.lanes.get(lane.lane, None) or -1)
-            if seat is not None:
-                wanted[seat.rank] = seat
+            rank = following.lanes.get(lane.lane)
+            if rank is not None and rank in following.seats:
+                wanted[rank] = following.seats[rank]
         wanted.pop(self.identity.rank, None)
         return {rank: seat for rank, seat in wanted.items() if seat.address is not None}
 
@@ -115,6 +113,9 @@ class RankCore:
             outstanding=self._requests.num_outstanding,
             stalled=self._requests.stalled,
             queued=self._experts.num_queued,
+            step_rows=sum(lane.num_rows for lane in self._lanes.values()),
+            asked_rows=self._requests.num_rows,
+            queued_rows=self._experts.num_rows,
             requests=self._heads.num_requests,
             blocks_used=sum(lane.blocks_used for lane in headed),
         )
@@ -139,18 +140,19 @@ class RankCore:
         seat = own.seats.get(self.identity.rank)
         return seat is not None and seat.pod_uid == self.identity.pod_uid
 
-    def _seat_lanes(self, wanted: set[int], epoch: int) -> None:
-        seated = {number: self._lane(number) for number in sorted(wanted)}
-        if self.settings.is_first:
-            self._heads.follow({}, epoch)
+    def _seat_lanes(self, wanted: set[int], view: View) -> None:
+        """Give up what is no longer this rank's, then learn who comes next, and only then begin what is new."""
+        self._heads.give_up(wanted)
         for number, lane in self._lanes.items():
             if number not in wanted:
                 lane.unseat()
-        for lane in seated.values():
+        self._seated = deque(self._lane(number) for number in sorted(wanted))
+        for number, lane in self._lanes.items():
+            lane.follow(view.next.lanes.get(number))
+        for lane in self._seated:
             lane.seat()
-        self._seated = deque(seated.values())
         if self.settings.is_first:
-            self._heads.follow(seated, epoch)
+            self._heads.take_up(self._seated, view.own.epoch)
 
     def _lane(self, number: int) -> Lane:
         lane = self._lanes.get(number)
@@ -158,8 +160,6 @@ class RankCore:
             report = self._heads.on_broken if self.settings.is_first else self._report_upstream
             lane = Lane(number, self.settings.layers, self._compute, self._requests, self._links, report)
             self._lanes[number] = lane
-            if self._view is not None:
-                lane.follow(self._view.next.lanes.get(number))
         return lane
 
     def _report_upstream(self, lane: Lane, term: int) -> None:

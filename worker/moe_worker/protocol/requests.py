@@ -53,6 +53,10 @@ class Requests:
         return len(self._outstanding)
 
     @property
+    def num_rows(self) -> int:
+        return sum(asked.rows.num_rows for asked in self._outstanding.values())
+
+    @property
     def stalled(self) -> tuple[int, ...]:
         """Experts that sub-batches wait for without anyone having been asked."""
         return tuple(sorted({asked.expert for asked in self._outstanding.values() if asked.host is None}))

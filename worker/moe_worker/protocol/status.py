@@ -19,7 +19,10 @@ class LaneStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankStatus:
-    """One rank at one moment. `stalled` names the experts for which sub-batches wait without any reachable host."""
+    """One rank at one moment. `stalled` names the experts for which sub-batches wait without any reachable host.
+
+    `outstanding` sub-batches this rank has asked, `queued` ones it has been asked; the rows are those of bounds.py.
+    """
 
     epoch: int
     held: tuple[int, ...]
@@ -30,5 +33,8 @@ class RankStatus:
     outstanding: int
     stalled: tuple[int, ...]
     queued: int
+    step_rows: int
+    asked_rows: int
+    queued_rows: int
     requests: int
     blocks_used: int

@@ -65,7 +65,7 @@ class StageView:
             seats={seat.rank: seat for seat in seats},
             serving={expert: tuple(ranks) for expert, ranks in data["serving"]},
             loading={expert: tuple(ranks) for expert, ranks in data["loading"]},
-            lanes={lane: rank for lane, rank in data["lanes"]},
+            lanes=dict(data["lanes"]),
         )
 
 
