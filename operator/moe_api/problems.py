@@ -49,7 +49,25 @@ def _problem(detail: dict[str, Any], model: type[BaseModel]) -> Problem:
         said_already = f"{detail['input']!r} "
         return Problem(field=field, value=value, rule=rule.removeprefix(said_already), remedy=remedy or "correct it")
     rule = detail["msg"][:1].lower() + detail["msg"][1:]
-    return Problem(field=field, value=value, rule=rule, remedy="correct it; `kubectl explain` describes the field")
+    return Problem(field=field, value=value, rule=rule, remedy=_remedy(kind, detail.get("ctx", {})))
+
+
+def _remedy(kind: str, limits: dict[str, Any]) -> str:
+    match kind:
+        case "greater_than_equal":
+            return f"use {limits['ge']} or more"
+        case "less_than_equal":
+            return f"use {limits['le']} or less"
+        case "literal_error":
+            return f"use {limits['expected']}"
+        case "int_type":
+            return "write a whole number without quotes"
+        case "string_type":
+            return "write a text, in quotes where YAML would read a number"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "write fields with values"
+        case _:
+            return "correct it; kubectl explain describes the field"
 
 
 def _shorten(text: str) -> str:
