@@ -1,6 +1,6 @@
 """From nothing to a MoEDeployment that is available: cluster, operator, checkpoint, volume, one kubectl apply."""
 
-from demo.checkpoint import make_checkpoint, offer_volume
+from demo import installing
 from demo.cluster import BIN, run
 from demo.observe import list_stages, list_workers
 from demo.reference import Reference
@@ -13,28 +13,16 @@ SHOWN_ENVIRONMENT = ("STAGE", "NODE_RANK", "RANKS", "WORLD_SIZE", "LOCAL_WORLD_S
 def start_cluster(tour: Tour) -> None:
     """A real control plane and 32 node agents, with the resources and the operator installed in it."""
     tour.screen.title(f"The embedded cluster: {NODES} nodes of {GPUS_PER_NODE} GPUs")
-    with tour.screen.progress():
-        tour.screen.show("starting etcd, the API server, controllers, scheduler and nodes")
-        tour.moe_local("up", f"--nodes={NODES}", f"--gpus-per-node={GPUS_PER_NODE}", "--crds=crds", lines=8)
-    tour.cluster.connect()
-    for folder in ("crds", "manifests"):
-        tour.cluster.moe_local("kubectl", "apply", "-f", folder)
-        tour.screen.say(f"installed {folder}/")
-    with tour.screen.progress():
-        tour.screen.show("waiting for the operator's pod to be ready")
-        rollout = ("rollout", "status", "deployment/moe-operator", "--timeout=60s")
-        tour.cluster.moe_local("kubectl", "-n", "moe-system", *rollout)
-    tour.screen.say("the operator runs as an ordinary pod, under its own service account")
+    installing.start_cluster(tour.cluster, nodes=NODES, gpus_per_node=GPUS_PER_NODE, say=tour.screen.say)
 
 
 def apply_deployment(tour: Tour) -> None:
     """The checkpoint, the volume, the plan, the MoEDeployment."""
     tour.screen.title("A Mixture-of-Experts model, and one kubectl apply")
-    checkpoint = make_checkpoint(tour.deployment)
+    checkpoint = installing.prepare_model(tour.cluster, EXAMPLE)
     shape = tour.deployment.spec.model.shape
     tour.screen.say(f"checkpoint of {shape.layers} layers x {shape.experts} experts in {checkpoint.folder}")
     tour.reference = Reference.start(ROOT, checkpoint.folder, [QUESTION, *STREAMS])
-    offer_volume(tour.cluster, checkpoint)
     plan = run([str(BIN / "kubectl-moe"), "plan", "-f", str(EXAMPLE)], timeout=60)
     tour.screen.command(f"kubectl-moe plan -f {EXAMPLE}", plan, lines=24)
     tour.kubectl("apply", "-f", str(EXAMPLE))

@@ -3,16 +3,28 @@
 import hashlib
 import importlib.util
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from demo.cluster import Cluster, run
+from demo.cluster import Cluster, CommandError, run
 from moe_api.deployment import MoEDeployment
 
+MAKER = "moe_worker.make_checkpoint"
+OPTIONS = {
+    "layers": "layers",
+    "experts": "experts",
+    "experts-per-token": "experts_per_token",
+    "hidden": "hidden_size",
+    "heads": "heads",
+    "kv-heads": "key_value_heads",
+    "head-dim": "head_size",
+    "ffn": "expert_ffn_size",
+    "vocab": "vocabulary_size",
+}
+"""The maker's options, by the field of the shape that gives each its value."""
 VOLUME = Path(__file__).resolve().parents[1] / "examples" / "models-volume.yaml"
 
 
@@ -25,16 +37,12 @@ class Checkpoint:
 
 
 def make_checkpoint(deployment: MoEDeployment) -> Checkpoint:
-    """The checkpoint that `deployment` asks for: random weights of its shape. Made beside its place, then renamed."""
+    """The checkpoint that `deployment` asks for: random weights of its shape."""
     options = _options(deployment)
-    source = deployment.spec.model.source
     volume = _cache() / _key(options)
-    folder = volume / source.path
-    if not (folder / "config.json").is_file():
-        draft = volume.with_name(f".{volume.name}.{os.getpid()}")
-        run([sys.executable, "-m", "moe_worker.make_checkpoint", str(draft / source.path), *options], timeout=120)
-        shutil.rmtree(volume, ignore_errors=True)
-        draft.rename(volume)
+    folder = volume / deployment.spec.model.source.path
+    if not folder.is_dir():
+        run([sys.executable, "-m", MAKER, str(folder), *options], timeout=120)
     return Checkpoint(volume=volume, folder=folder)
 
 
@@ -56,13 +64,14 @@ def read_example(path: Path) -> MoEDeployment:
 
 def _options(deployment: MoEDeployment) -> list[str]:
     shape = deployment.spec.model.shape
-    return [f"--{name.replace('_', '-')}={value}" for name, value in shape.model_dump(exclude_none=True).items()]
+    options = {option: getattr(shape, field) for option, field in OPTIONS.items()}
+    return [f"--{option}={value}" for option, value in options.items()]
 
 
 def _key(options: list[str]) -> str:
-    found = importlib.util.find_spec("moe_worker.make_checkpoint")
-    assert found is not None
-    assert found.origin is not None
+    found = importlib.util.find_spec(MAKER)
+    if found is None or found.origin is None:
+        raise CommandError(f"{MAKER} is not installed: run `make setup`")
     return hashlib.sha256(Path(found.origin).read_bytes() + "\0".join(options).encode()).hexdigest()[:16]
 
 

@@ -67,6 +67,10 @@ class Deployed:
         """Every rank, by number."""
         return list_seats(self.cluster, self.name)
 
+    def incarnation(self, seat: Seat) -> int:
+        """Which process sits in the seat now; grows with every start."""
+        return self.seats()[seat.rank].incarnation
+
     def stage(self, name: str) -> MoEStage:
         """One of its stages."""
         return next(one for one in list_stages(self.cluster, self.name) if one.metadata.name == name)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from demo.observe import Seat, Snapshot
+from demo.promises import broken_by_move, stalls
 from demo.streams import Stream, differing
 from demo.tour import STREAMS, TOKENS_BEFORE_FAILURE, Tour
 from moe_api.stage import MoveStatus
@@ -59,22 +60,17 @@ def _tell_move(tour: Tour, move: MoveStatus, seat: Seat) -> None:
 
 
 def _check_untouched(tour: Tour, before: Snapshot, seat: Seat) -> None:
-    changes = before.changes_to(tour.deployed.snapshot())
-    lanes = {(seat.stage, lane) for lane in seat.lanes}
-    screen = tour.screen
-    screen.check(
-        not changes.pods, f"UIDs and restart counts of all {len(before.pods)} pods unchanged", f"{changes.pods}"
-    )
-    screen.check(changes.stages == {seat.stage}, f"only the epoch of {seat.stage} moved", f"{changes.stages}")
-    screen.check(
-        changes.experts == set(seat.experts) and changes.lanes == lanes,
-        f"only its expert and its lane moved: {len(before.experts) - len(changes.experts)} experts and"
-        f" {len(before.lanes) - len(changes.lanes)} lanes stayed",
-        f"experts {sorted(changes.experts)}, lanes {sorted(changes.lanes)}",
+    after = tour.deployed.snapshot()
+    wrong = broken_by_move(before, after, [seat])
+    tour.screen.check(
+        not wrong,
+        f"nothing else moved: {len(before.pods)} pods have their UIDs and restart counts, {len(before.epochs) - 1} stages"
+        f" their epochs, {len(before.experts) - len(seat.experts)} experts and {len(before.lanes) - len(seat.lanes)}"
+        " lanes their ranks",
+        "; ".join(wrong),
     )
 
 
 def _tell_stalls(tour: Tour, calm: Sequence[Stream], disturbed: Sequence[Stream]) -> None:
-    for text, streams in (("with the failure", disturbed), ("undisturbed", calm)):
-        stalls = " ".join(f"{1000 * stream.longest_stall:.0f}" for stream in streams)
-        tour.screen.say(f"longest wait for a token in each stream, {text}, ms: {stalls}")
+    tour.screen.say(f"longest wait for a token in each stream with the failure, ms: {stalls(disturbed)}")
+    tour.screen.say(f"longest wait for a token in each stream undisturbed, ms:      {stalls(calm)}")

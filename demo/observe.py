@@ -58,6 +58,7 @@ class Seat:
     pod: str
     node: str
     gpu: int
+    incarnation: int
     experts: tuple[int, ...]
     lanes: tuple[int, ...]
 
@@ -105,6 +106,7 @@ def _seats(stage: MoEStage) -> list[Seat]:
             pod=one.pod,
             node=one.node or "",
             gpu=one.gpu,
+            incarnation=one.incarnation,
             experts=tuple(expert.expert for expert in stage.spec.experts if one.rank in expert.ranks),
             lanes=tuple(lane.lane for lane in stage.spec.lanes if lane.rank == one.rank),
         )

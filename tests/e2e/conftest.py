@@ -1,0 +1,47 @@
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from demo import installing
+from demo.cluster import Cluster
+from demo.deployed import Deployed
+
+ROOT = Path(__file__).parents[2]
+Serve = Callable[..., contextlib.AbstractContextManager[Deployed]]
+
+
+@pytest.fixture(scope="session")
+def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Print a line past pytest's capture: waits, moves and stalls are part of what these tests give."""
+    reporter = request.config.pluginmanager.getplugin("terminalreporter")
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def line(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            reporter.write_line(f"  {text}")
+
+    return line
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory, tell: Callable[[str], None]) -> Serve:
+    """A cluster of its own with an example that serves on it; taken down at the end."""
+
+    @contextlib.contextmanager
+    def serving(example: str, *, nodes: int, gpus_per_node: int, seconds: float) -> Iterator[Deployed]:
+        cluster = Cluster(tmp_path_factory.mktemp("cluster") / "state")
+        path = ROOT / "examples" / f"{example}.yaml"
+        try:
+            installing.start_cluster(cluster, nodes=nodes, gpus_per_node=gpus_per_node, say=tell)
+            installing.prepare_model(cluster, path)
+            deployed = installing.apply(cluster, path)
+            took = deployed.wait_until_available(timeout=seconds, show=lambda _: None)
+            tell(f"{example} is available after {took:.0f} s")
+            yield deployed
+        finally:
+            cluster.disconnect()
+            cluster.moe_local("down")
+
+    return serving
