@@ -36,9 +36,11 @@ def identify(pid: int) -> Identity | None:
     try:
         # The second field, the program's name, may hold spaces and parentheses: count from the last one.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        num_threads = len(os.listdir(f"/proc/{pid}/task"))
     except OSError:
         return None
-    if fields[0] in "ZX":
+    # A killed process shows as a zombie while other threads of it still end, and still hold its files and ports.
+    if fields[0] in "ZX" and num_threads <= 1:
         return None
     return Identity(pid=pid, start_ticks=int(fields[19]), boot=boot_id())
 

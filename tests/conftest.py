@@ -1,0 +1,51 @@
+"""Fixtures that tests of several parts share: embedded clusters, each taken down when the session ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from moe_local import cluster as lifecycle
+from moe_local.state import DEFAULT_PRELOAD
+from tests import local_cluster
+from tests.local_cluster import LocalCluster
+
+CRDS = Path(__file__).parent.parent / "crds"
+
+ClusterFactory = Callable[..., LocalCluster]
+
+
+@pytest.fixture(scope="session")
+def local_cluster_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterFactory]:
+    """Call it with nodes, gpus_per_node (and crds, preload) for a cluster of one's own; all go down at the end."""
+    running: list[LocalCluster] = []
+
+    def start(
+        *,
+        nodes: int,
+        gpus_per_node: int,
+        crds: tuple[Path, ...] = (CRDS,),
+        preload: tuple[str, ...] = DEFAULT_PRELOAD,
+    ) -> LocalCluster:
+        folder = tmp_path_factory.mktemp("cluster") / "state"
+        one = local_cluster.start(folder, nodes=nodes, gpus_per_node=gpus_per_node, crds=crds, preload=preload)
+        running.append(one)
+        return one
+
+    yield start
+    for one in running:
+        lifecycle.down(one.state)
+
+
+@pytest.fixture(scope="session")
+def cluster(local_cluster_factory: ClusterFactory) -> LocalCluster:
+    """A small cluster, 3 nodes of 4 GPUs, shared by all tests that do not break it for the others."""
+    return local_cluster_factory(nodes=3, gpus_per_node=4)
+
+
+@pytest.fixture
+def namespace(cluster: LocalCluster) -> str:
+    """A new namespace of the shared cluster."""
+    return cluster.namespace()
