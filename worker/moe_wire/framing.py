@@ -37,7 +37,8 @@ def encode(message: Message) -> list[Buffer]:
 class Decoder:
     """Takes a connection's bytes as they come, gives the messages that are complete.
 
-    A message whose bytes came whole refers to the memory that was fed; one that came in pieces is copied once.
+    A message whose bytes came whole refers to the memory that was fed; one that came in pieces is copied once. Payloads are
+    read-only, and aligned to nothing.
     `max_frame_bytes` may be raised when the peer has proved who it is.
     """
 
@@ -57,7 +58,7 @@ class Decoder:
             offset = self._fill(self._frame, data)
             if self._frame is not None and self._filled < len(self._frame):
                 return messages
-            messages.append(_decode(memoryview(self._frame)))
+            messages.append(_decode(memoryview(self._frame).toreadonly()))
             self._frame = None
         elif self._head:
             data = self._head + data

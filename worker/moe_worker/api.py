@@ -1,0 +1,130 @@
+"""The worker's only door to the Kubernetes API: follow one MoEStage, and write the report annotation of one's own pod.
+
+Foreign exceptions become ApiUnavailable (try again) or PodGone (this pod is no more) here.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+import aiohttp
+from kubernetes.aio import client, config
+
+from moe_api import names
+
+LIST_TIMEOUT_S = 10.0
+WATCH_SERVER_TIMEOUT_S = 240
+WATCH_SILENCE_S = 300.0
+MERGE_PATCH = "application/merge-patch+json"
+
+
+class ApiUnavailable(Exception):
+    """The API server did not answer, or not usefully; the text says how."""
+
+
+class PodGone(Exception):
+    """The pod of this name is another one now, or none."""
+
+
+class StageApi(Protocol):
+    """What a supervisor asks of the API server."""
+
+    def follow(self, stage_name: str) -> AsyncIterator[dict[str, Any] | None]:
+        """The object now (None: there is none) and at each change, until ApiUnavailable or the watch's normal end."""
+
+    async def report(self, text: str) -> None:
+        """Write the report annotation. Raises ApiUnavailable or PodGone."""
+
+
+class KubernetesApi:
+    """Calls as the pod's service account. Use as an asynchronous context manager."""
+
+    def __init__(self, namespace: str, pod_name: str, pod_uid: str) -> None:
+        self._namespace = namespace
+        self._pod_name = pod_name
+        self._pod_uid = pod_uid
+
+    async def __aenter__(self) -> "KubernetesApi":
+        configuration = client.Configuration()
+        config.load_incluster_config(client_configuration=configuration)
+        self._client = client.ApiClient(configuration)
+        self._objects = client.CustomObjectsApi(self._client)
+        self._pods = client.CoreV1Api(self._client)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    async def follow(self, stage_name: str) -> AsyncIterator[dict[str, Any] | None]:
+        try:
+            listed = await self._list(stage_name)
+            yield listed["items"][0] if listed["items"] else None
+            async for event in self._watch(stage_name, listed["metadata"]["resourceVersion"]):
+                yield event
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError) as error:
+            raise ApiUnavailable(f"{type(error).__name__}: {error}") from error
+
+    async def report(self, text: str) -> None:
+        metadata = {"uid": self._pod_uid, "annotations": {names.ANNOTATION_REPORT: text}}
+        try:
+            response = await self._pods.patch_namespaced_pod_without_preload_content(
+                self._pod_name,
+                self._namespace,
+                {"metadata": metadata},
+                _content_type=MERGE_PATCH,
+                _request_timeout=LIST_TIMEOUT_S,
+            )
+            body = await response.text()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiUnavailable(f"{type(error).__name__}: {error}") from error
+        if response.status == 404 or (response.status in (409, 422) and "uid" in body.lower()):
+            raise PodGone(f"pod {self._pod_name} with uid {self._pod_uid}: {_message(body)}")
+        if response.status >= 400:
+            raise ApiUnavailable(f"{response.status}: {_message(body)}")
+
+    async def _list(self, stage_name: str) -> dict[str, Any]:
+        response = await self._request(stage_name, _request_timeout=LIST_TIMEOUT_S)
+        listed: dict[str, Any] = json.loads(await response.read())
+        return listed
+
+    async def _watch(self, stage_name: str, version: str) -> AsyncIterator[dict[str, Any] | None]:
+        response = await self._request(
+            stage_name,
+            watch=True,
+            resource_version=version,
+            allow_watch_bookmarks=True,
+            timeout_seconds=WATCH_SERVER_TIMEOUT_S,
+            _request_timeout=WATCH_SILENCE_S,
+        )
+        try:
+            async for line in response.content:
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise ApiUnavailable(f"watch: {event['object'].get('message', event['object'])}")
+                if event["type"] == "DELETED":
+                    yield None
+                elif event["type"] != "BOOKMARK":
+                    yield event["object"]
+        finally:
+            response.release()
+
+    async def _request(self, stage_name: str, **options: Any) -> aiohttp.ClientResponse:
+        response: aiohttp.ClientResponse = await self._objects.list_namespaced_custom_object_without_preload_content(
+            names.GROUP,
+            names.VERSION,
+            self._namespace,
+            names.STAGE_PLURAL,
+            field_selector=f"metadata.name={stage_name}",
+            **options,
+        )
+        if response.status >= 400:
+            raise ApiUnavailable(f"{response.status}: {_message(await response.text())}")
+        return response
+
+
+def _message(body: str) -> str:
+    """The sentence in a Kubernetes Status."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body[:200]

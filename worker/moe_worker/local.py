@@ -1,0 +1,238 @@
+"""A whole pipeline on this machine without Kubernetes: ranks as processes over TCP under one static layout.
+
+For development and tests. The ranks are production's; what a supervisor learns from MoEStages is made up here.
+"""
+
+import argparse
+import os
+import secrets
+import selectors
+import signal
+import sys
+import tempfile
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from moe_wire.messages import Sampling
+from moe_worker import fork_server
+from moe_worker.local_client import LocalClient
+from moe_worker.logs import Logger
+from moe_worker.main import import_rank
+from moe_worker.model.config import read_config
+from moe_worker.protocol.view import SeatView, StageView, View
+from moe_worker.rank_settings import RankSettings
+from moe_worker.supervisor.crew import TICK_S, Crew
+from moe_worker.supervisor.forks import Forks
+from moe_worker.supervisor.incarnations import Incarnations
+from moe_worker.supervisor.ports import Ports
+from moe_worker.supervisor.seat import Rules, Seat
+from moe_worker.supervisor.starvation import run_delay
+
+POD = "local"
+START_LIMIT_S = 120.0
+
+
+class LocalCluster:
+    """`stages` stages of `ranks` ranks each. A context manager; between calls that wait nothing is supervised."""
+
+    def __init__(self, model: Path, *, stages: int, ranks: int, engine: Mapping[str, int] | None = None) -> None:
+        self._model = model
+        self._stages = stages
+        self._ranks = ranks
+        self._engine = dict(engine or {})
+        self._config = read_config(model)
+        if self._config.layers % stages:
+            raise ValueError(f"{self._config.layers} layers cannot be cut into {stages} equal stages; use a divisor")
+        self._selector = selectors.DefaultSelector()
+        self._folder = tempfile.TemporaryDirectory(prefix="moe-local-ranks-")
+        self._next_tick = 0.0
+
+    def __enter__(self) -> Self:
+        folder = Path(self._folder.name)
+        key = secrets.token_bytes(32)
+        (folder / "key").write_bytes(urlsafe_b64encode(key))
+        self._ports = Ports("127.0.0.1")
+        self._incarnations = Incarnations(folder)
+        self.fork_server_pid, orders = fork_server.start(import_rank)
+        self._orders = orders
+        self.crew = self._make_crew(Forks(orders))
+        self._selector.register(orders, selectors.EVENT_READ, self.crew.hear_forks)
+        numbers = range(self._stages * self._ranks)
+        self.crew.man([Seat(rank, rank, self._ports.address(rank)) for rank in numbers])
+        self.crew.show(self.views(self.layout()))
+        self.wait(self.is_ready, START_LIMIT_S)
+        heads = {lane: self._ports.address(lane) for lane in range(self._ranks)}
+        self.client = LocalClient(self._selector, key, POD, heads)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.crew.stop()
+        deadline = time.monotonic() + 2.0
+        while not self.crew.is_idle() and time.monotonic() < deadline:
+            self.pump()
+        os.kill(self.fork_server_pid, signal.SIGKILL)
+        os.waitpid(self.fork_server_pid, 0)
+        self._ports.close()
+        self._orders.close()
+        for key in list(self._selector.get_map().values()):
+            self._selector.unregister(key.fileobj)
+        for member in self.crew.members.values():
+            if member.channel is not None:
+                member.channel.close()
+        if hasattr(self, "client"):
+            self.client.close()
+        self._selector.close()
+        self._folder.cleanup()
+
+    def pid(self, rank: int) -> int:
+        """Of the process now in the seat."""
+        pid = self.crew.members[rank].pid
+        assert pid is not None, f"rank {rank} has no process"
+        return pid
+
+    def is_ready(self) -> bool:
+        """Every rank serves and holds its experts."""
+        errors = [seat.error or seat.reason for seat in self.crew.seats() if seat.error or seat.reason]
+        if errors:
+            raise RuntimeError(errors[0])
+        return all(seat.state == "serving" and seat.epoch and not seat.loading for seat in self.crew.seats())
+
+    def wait(self, is_done: Callable[[], bool], limit_s: float) -> None:
+        """Raises TimeoutError."""
+        deadline = time.monotonic() + limit_s
+        while not is_done():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not done within {limit_s:g} s")
+            self.pump()
+
+    def pump(self) -> None:
+        """Let everything happen that is due, waiting at most one tick for it."""
+        for key, _ in self._selector.select(max(min(self._next_tick - time.monotonic(), TICK_S), 0.0)):
+            key.data()
+        now = time.monotonic()
+        if now >= self._next_tick:
+            self._next_tick = now + TICK_S
+            self.crew.tick()
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_tokens: int,
+        *,
+        sampling: Sampling | None = None,
+        on_token: Callable[[int, int], None] | None = None,
+        limit_s: float = 60.0,
+    ) -> list[list[int]]:
+        """The new tokens of each prompt; lanes take turns. `on_token` hears (index of the prompt, token)."""
+        streams = self.client.submit(prompts, max_tokens, sampling or Sampling(), on_token)
+        self.wait(lambda: self.client.turn(streams), limit_s)
+        return [stream.generated for stream in streams]
+
+    def layout(self) -> list[StageView]:
+        """The static layout: experts in order, as evenly as they go; lane i at the stage's i-th rank."""
+        return [self._stage(stage) for stage in range(self._stages)]
+
+    def views(self, layout: Sequence[StageView]) -> dict[int, dict[str, object]]:
+        """What each rank sees of the layout."""
+        around = {
+            stage: View(
+                own=layout[stage], previous=layout[stage - 1], next=layout[(stage + 1) % self._stages]
+            ).to_dict()
+            for stage in range(self._stages)
+        }
+        return {rank: around[rank // self._ranks] for rank in range(self._stages * self._ranks)}
+
+    def _stage(self, stage: int) -> StageView:
+        layers = self._config.layers // self._stages
+        num_experts = layers * self._config.experts
+        first_rank, first_expert = stage * self._ranks, stage * num_experts
+        ranks = range(first_rank, first_rank + self._ranks)
+        return StageView(
+            stage=stage,
+            epoch=1,
+            seats={
+                rank: SeatView(rank=rank, pod_uid=POD, gpu=rank, address=self._ports.address(rank)) for rank in ranks
+            },
+            serving={
+                first_expert + index: (first_rank + index * self._ranks // num_experts,) for index in range(num_experts)
+            },
+            loading={},
+            lanes={lane: first_rank + lane for lane in range(self._ranks)},
+        )
+
+    def _make_crew(self, forks: Forks) -> Crew:
+        return Crew(
+            forks=forks,
+            listener=_SelectorListener(self._selector),
+            rules=Rules(heartbeat_seconds=2.0, restart_budget=3),
+            make_settings=self._rank_settings,
+            changed=lambda: None,
+            clock=time.monotonic,
+            run_delay=run_delay,
+            log=Logger("local", sys.stderr),
+        )
+
+    def _rank_settings(self, seat: Seat) -> RankSettings:
+        stage, layers = seat.rank // self._ranks, self._config.layers // self._stages
+        place = {"stage": stage, "stages": self._stages, "first_layer": stage * layers, "num_layers": layers}
+        return RankSettings(
+            deployment=POD,
+            replica=0,
+            rank=seat.rank,
+            gpu=seat.gpu,
+            pod_uid=POD,
+            incarnation=self._incarnations.next(seat.rank),
+            address=seat.address,
+            secret_file=f"{self._folder.name}/key",
+            model_path=str(self._model),
+            dtype="float32",
+            shape={},
+            engine={**self._engine, **place},
+        )
+
+
+class _SelectorListener:
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self._selector = selector
+
+    def add(self, fileno: int, on_readable: Callable[[], None]) -> None:
+        self._selector.register(fileno, selectors.EVENT_READ, on_readable)
+
+    def remove(self, fileno: int) -> None:
+        self._selector.unregister(fileno)
+
+
+def main() -> None:
+    """Print the tokens, and the text where the checkpoint has a tokenizer, that follow a prompt."""
+    parser = argparse.ArgumentParser(prog="python -m moe_worker.local", description=main.__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="a Hugging Face folder")
+    parser.add_argument("--stages", type=int, default=1)
+    parser.add_argument("--ranks", type=int, default=1, help="of each stage")
+    parser.add_argument("--prompt", default="1 2 3", help="a text, or token ids where there is no tokenizer.json")
+    parser.add_argument("--max-tokens", type=int, default=16)
+    options = parser.parse_args()
+    encode, decode = _tokenizer(options.model)
+    with LocalCluster(options.model, stages=options.stages, ranks=options.ranks) as cluster:
+        (tokens,) = cluster.generate([encode(options.prompt)], options.max_tokens)
+    print(" ".join(map(str, tokens)))
+    print(decode(tokens))
+
+
+def _tokenizer(model: Path) -> tuple[Callable[[str], list[int]], Callable[[Sequence[int]], str]]:
+    file = model / "tokenizer.json"
+    if not file.is_file():
+        return (lambda text: [int(word) for word in text.split()]), (lambda tokens: "")
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(file))
+    return (lambda text: list(tokenizer.encode(text).ids)), (lambda tokens: str(tokenizer.decode(list(tokens))))
+
+
+if __name__ == "__main__":
+    main()

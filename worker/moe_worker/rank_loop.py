@@ -1,0 +1,137 @@
+"""The one loop of a rank: sockets, control channel, one unit of work at a time, a beat every 200 ms. It waits in poll() only.
+
+Brings core, transport, device and control channel together and knows nothing of what they do.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from moe_worker.control import ControlChannel, ControlClosed
+from moe_worker.logs import Logger
+from moe_worker.protocol.rank import RankCore
+from moe_worker.protocol.status import RankStatus
+from moe_worker.protocol.view import View
+from moe_worker.transport.tcp import TcpTransport
+
+BEAT_S = 0.2
+UNREACHABLE_S = 1.5
+LOOK_AGAIN_S = 0.005
+
+
+class Checked(Protocol):
+    """The part of a device that the loop needs."""
+
+    def check(self) -> None:
+        """Raises when the device can no longer be trusted."""
+
+
+class RankLoop:
+    """`run` ends when the supervisor says so or is gone; whatever the core or the device raises goes through."""
+
+    def __init__(
+        self,
+        *,
+        core: RankCore,
+        transport: TcpTransport,
+        control: ControlChannel,
+        device: Checked,
+        clock: Callable[[], float],
+        log: Logger,
+    ) -> None:
+        self._core = core
+        self._transport = transport
+        self._control = control
+        self._device = device
+        self._clock = clock
+        self._log = log
+        self._is_busy = False
+        self._is_stopped = False
+        self._told: dict[str, Any] = {}
+        self._next_beat = 0.0
+        self._next_look: float | None = 0.0
+        self._load_started: dict[int, float] = {}
+        self._terms: dict[int, int] = {}
+
+    def run(self) -> None:
+        self._transport.watch(self._control.fileno(), self._hear)
+        while not self._is_stopped:
+            self._turn()
+
+    def _turn(self) -> None:
+        core, transport = self._core, self._transport
+        events = transport.poll(0.0 if self._is_busy else self._wait())
+        self._device.check()
+        now = self._clock()
+        for event in events:
+            core.on_event(event, now)
+        deadline = core.next_deadline()
+        if deadline is not None and deadline <= now:
+            core.tick(now)
+        self._is_busy = core.run_one(now)
+        transport.flush()
+        if now >= self._next_beat:
+            self._next_beat = now + BEAT_S
+            self._control.beat()
+            self._tell(now)
+        elif self._next_look is not None and now >= self._next_look:
+            self._tell(now)
+
+    def _wait(self) -> float:
+        until = self._next_beat
+        deadline = self._core.next_deadline()
+        if deadline is not None:
+            until = min(until, deadline)
+        if self._next_look is not None:
+            until = min(until, self._next_look)
+        return max(until - self._clock(), 0.0)
+
+    def _hear(self) -> None:
+        try:
+            messages = self._control.read()
+        except ControlClosed:
+            self._is_stopped = True
+            return
+        for message in messages:
+            if "view" in message:
+                self._follow(View.from_dict(message["view"]))
+            elif "stop" in message:
+                self._is_stopped = True
+
+    def _follow(self, view: View) -> None:
+        now = self._clock()
+        self._core.on_view(view, now)
+        self._transport.follow(view, self._core.wanted_peers())
+        self._next_look = now
+
+    def _tell(self, now: float) -> None:
+        """Tell the supervisor what has changed. While something is loading it is looked at often, else with each beat."""
+        status = self._core.status()
+        self._next_look = now + LOOK_AGAIN_S if status.loading else None
+        unreachable = self._transport.unreachable(UNREACHABLE_S)
+        words = {
+            "epoch": status.epoch,
+            "held": sorted(status.held),
+            "loading": sorted(status.loading),
+            "failed": sorted(status.failed.items()),
+            "unreachable": sorted(unreachable),
+        }
+        if words == self._told:
+            return
+        self._log_changes(status, now)
+        self._told = words
+        self._control.send({**words, "unreachable": sorted(unreachable.items())})
+
+    def _log_changes(self, status: RankStatus, now: float) -> None:
+        if status.epoch != self._told.get("epoch"):
+            self._log.info(f"follows epoch {status.epoch}: experts {sorted(status.held)}, lanes {sorted(status.lanes)}")
+        for expert in status.loading:
+            self._load_started.setdefault(expert, now)
+        for expert in set(status.held) & set(self._load_started):
+            self._log.info(f"expert {expert} loaded in {(now - self._load_started.pop(expert)) * 1000:.0f} ms")
+        for expert, reason in status.failed.items():
+            if [expert, reason] not in [list(pair) for pair in self._told.get("failed", [])]:
+                self._log.error(f"expert {expert} cannot be loaded: {reason}")
+        for lane in status.headed:
+            if self._terms.get(lane.lane) != lane.term:
+                self._terms[lane.lane] = lane.term
+                self._log.info(f"lane {lane.lane} begins term {lane.term:#x}")

@@ -1,0 +1,108 @@
+"""What a forked process does to become a rank: open its device, read its stage's weights, then loop until told to stop.
+
+The only module that joins the protocol with torch; the fork server imports it so that its forks have it all.
+"""
+
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from moe_wire.framing import MAX_FRAME_BYTES
+from moe_wire.handshake import Identity as PeerIdentity
+from moe_wire.handshake import read_secret
+from moe_worker.control import ControlChannel
+from moe_worker.device.base import Device, DeviceError
+from moe_worker.device.opening import open_device
+from moe_worker.errors import EXIT_DEVICE, EXIT_MODEL
+from moe_worker.logs import Logger
+from moe_worker.model.engine import open_engine
+from moe_worker.model.errors import CheckpointError
+from moe_worker.protocol.rank import RankCore
+from moe_worker.protocol.settings import Identity
+from moe_worker.rank_loop import RankLoop
+from moe_worker.rank_settings import RankSettings
+from moe_worker.transport.tcp import TcpTransport
+
+MAX_QUEUED_BYTES = 1024 * 1024 * 1024
+
+
+def run_rank(order: dict[str, Any], control_fd: int) -> int:
+    """Drive one rank; the exit status. Its last words go to the supervisor, who reports them."""
+    settings = RankSettings.from_json(order)
+    log = Logger(f"rank {settings.rank}")
+    control = ControlChannel(socket.socket(fileno=control_fd))
+    os.environ["RANK"], os.environ["LOCAL_RANK"] = str(settings.rank), str(settings.gpu)
+    try:
+        _serve(settings, control, log)
+    except DeviceError as error:
+        return _end(control, log, f"device: {error}", str(error), EXIT_DEVICE)
+    except CheckpointError as error:
+        return _end(control, log, f"model: {error}", str(error), EXIT_MODEL)
+    except Exception as error:
+        control.send({"last_words": f"{type(error).__name__}: {error}"})
+        raise
+    return 0
+
+
+def _end(control: ControlChannel, log: Logger, line: str, last_words: str, status: int) -> int:
+    log.error(line)
+    control.send({"last_words": last_words})
+    return status
+
+
+def _serve(settings: RankSettings, control: ControlChannel, log: Logger) -> None:
+    started = time.monotonic()
+    # Peers may get through to the kernel at once; they are greeted when the weights are here.
+    transport = _make_transport(settings, log)
+    device = open_device(settings.gpu, os.environ)
+    core = _make_core(settings, device, transport)
+    log.info(f"up in {(time.monotonic() - started) * 1000:.0f} ms on {device.name} at {settings.address}")
+    loop = RankLoop(core=core, transport=transport, control=control, device=device, clock=time.monotonic, log=log)
+    loop.run()
+
+
+def _make_core(settings: RankSettings, device: Device, transport: TcpTransport) -> RankCore:
+    protocol_settings = settings.settings()
+    engine = open_engine(
+        Path(settings.model_path),
+        device=device,
+        settings=protocol_settings,
+        dtype=settings.dtype,
+        declared=settings.shape,
+    )
+    transport.watch(engine.wakeup_fd, lambda: None)
+    who = Identity(rank=settings.rank, pod_uid=settings.pod_uid, incarnation=settings.incarnation)
+    return RankCore(who, protocol_settings, engine, transport)
+
+
+def _make_transport(settings: RankSettings, log: Logger) -> TcpTransport:
+    transport = TcpTransport(
+        identity=PeerIdentity(
+            kind="rank",
+            deployment=settings.deployment,
+            replica=settings.replica,
+            rank=settings.rank,
+            pod_uid=settings.pod_uid,
+            incarnation=settings.incarnation,
+        ),
+        secret=read_secret(Path(settings.secret_file).read_bytes()),
+        listener=bind_seat(settings.address),
+        clock=time.monotonic,
+        log=log.warning,
+        max_frame_bytes=MAX_FRAME_BYTES,
+        max_queued_bytes=MAX_QUEUED_BYTES,
+    )
+    transport.listen()
+    return transport
+
+
+def bind_seat(address: str) -> socket.socket:
+    """A socket on the seat's port, which the supervisor keeps bound too so that nobody else gets it."""
+    host, _, port = address.rpartition(":")
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind((host, int(port)))
+    return sock

@@ -1,0 +1,209 @@
+"""A pod's ranks: forks them, hears them, kills what hangs, and keeps each told of the newest view.
+
+Joins the pure seats with real processes. Knows no Kubernetes: seats and views are handed in. Not asynchronous: the event loop
+calls it when a socket has something, and tick() ten times a second.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from moe_worker.control import ControlChannel, ControlClosed
+from moe_worker.logs import Logger
+from moe_worker.rank_settings import RankSettings
+from moe_worker.supervisor.forks import Exited, Forked
+from moe_worker.supervisor.seat import Rules, Seat
+
+TICK_S = 0.1
+LATE_S = 0.5
+SUSPICIOUS_S = 0.5
+
+
+class ForkOrders(Protocol):
+    """The part of Forks that a crew needs."""
+
+    def fork(self, settings: dict[str, Any]) -> ControlChannel: ...
+
+    def kill(self, rank: int) -> None: ...
+
+    def news(self) -> list[Forked | Exited]: ...
+
+
+class Listener(Protocol):
+    """Where a crew asks to be called when a channel has something to read."""
+
+    def add(self, fileno: int, on_readable: Callable[[], None]) -> None: ...
+
+    def remove(self, fileno: int) -> None: ...
+
+
+@dataclass(kw_only=True)
+class Member:
+    """A seat, the process in it, and the channel to it."""
+
+    seat: Seat
+    pid: int | None = None
+    channel: ControlChannel | None = None
+    view: dict[str, Any] | None = None
+    starved_s: float | None = None
+    forked_at: float = 0.0
+
+
+@dataclass(kw_only=True)
+class Crew:
+    """`make_settings(seat, incarnation)` gives a fork its settings; `changed` is called after whatever may change the report."""
+
+    forks: ForkOrders
+    listener: Listener
+    rules: Rules
+    make_settings: Callable[[Seat], RankSettings]
+    changed: Callable[[], None]
+    clock: Callable[[], float]
+    run_delay: Callable[[int], float]
+    log: Logger
+    members: dict[int, Member] = field(default_factory=dict)
+    is_stopping: bool = False
+    _last_tick: float | None = None
+
+    def seats(self) -> list[Seat]:
+        return [member.seat for member in self.members.values()]
+
+    def man(self, seats: Iterable[Seat]) -> None:
+        """Take these seats and start their ranks."""
+        for seat in seats:
+            self.members[seat.rank] = Member(seat=seat)
+        self._fork_due(self.clock())
+        self.changed()
+
+    def show(self, views: Mapping[int, dict[str, Any]]) -> None:
+        """Tell each rank what has changed of its view, also the processes to come."""
+        for rank, view in views.items():
+            member = self.members[rank]
+            if view != member.view:
+                member.view = view
+                if member.channel is not None:
+                    member.channel.send({"view": view})
+
+    def dismiss(self) -> None:
+        """Kill all ranks and forget the seats: no layout names this pod."""
+        for rank, member in self.members.items():
+            if member.seat.is_running:
+                self.forks.kill(rank)
+            self._hang_up(member)
+        self.members.clear()
+        self.changed()
+
+    def stop(self) -> None:
+        """Ask all ranks to end; nothing is forked again."""
+        self.is_stopping = True
+        for member in self.members.values():
+            if member.channel is not None:
+                member.channel.send({"stop": True})
+
+    def is_idle(self) -> bool:
+        return not any(member.seat.is_running for member in self.members.values())
+
+    def hear_forks(self) -> None:
+        """The fork server has news. Raises ForkServerGone."""
+        now = self.clock()
+        for news in self.forks.news():
+            member = self.members.get(news.rank)
+            if member is None:
+                if isinstance(news, Forked):
+                    self.forks.kill(news.rank)
+            elif isinstance(news, Forked):
+                member.pid = news.pid
+            elif member.pid == news.pid:
+                self._exited(member, news, now)
+
+    def tick(self) -> None:
+        """What only time brings about: hangs, retries, healing."""
+        now = self.clock()
+        self._forgive_own_sleep(now)
+        for member in self.members.values():
+            self._watch_over(member, now)
+        self._fork_due(now)
+
+    def _forgive_own_sleep(self, now: float) -> None:
+        slept = now - (self._last_tick if self._last_tick is not None else now)
+        self._last_tick = now
+        if slept > LATE_S:
+            for member in self.members.values():
+                member.seat.forgive(slept)
+
+    def _watch_over(self, member: Member, now: float) -> None:
+        seat = member.seat
+        before = (seat.state, seat.reason)
+        seat.tick(now)
+        if before != (seat.state, seat.reason):
+            self.changed()
+        if member.channel is not None:
+            member.channel.flush()
+        if member.pid is None or seat.silence(now) < SUSPICIOUS_S:
+            member.starved_s = None
+            return
+        starved_s = self.run_delay(member.pid)
+        if member.starved_s is not None:
+            seat.forgive(max(starved_s - member.starved_s, 0.0))
+        member.starved_s = starved_s
+        if seat.is_hung(now, self.rules):
+            seat.hung(now)
+            self.log.warning(f"rank {seat.rank} (pid {member.pid}) gives no sign of life, killed")
+            self.forks.kill(seat.rank)
+
+    def _fork_due(self, now: float) -> None:
+        for member in self.members.values():
+            if not self.is_stopping and member.seat.may_fork(now):
+                self._fork(member, now)
+
+    def _fork(self, member: Member, now: float) -> None:
+        settings = self.make_settings(member.seat)
+        channel = self.forks.fork(settings.to_json())
+        member.channel, member.pid, member.starved_s, member.forked_at = channel, None, None, now
+        member.seat.forked(settings.incarnation, now)
+        if member.view is not None:
+            channel.send({"view": member.view})
+        self.listener.add(channel.fileno(), lambda: self._hear(member, channel))
+        self.log.info(f"rank {member.seat.rank} forked, incarnation {settings.incarnation}")
+
+    def _hear(self, member: Member, channel: ControlChannel) -> None:
+        try:
+            messages = channel.read()
+        except ControlClosed:
+            self._hang_up(member)
+            return
+        now = self.clock()
+        for words in messages:
+            if words:
+                self._heard(member.seat, words, now)
+            else:
+                member.seat.beat(now)
+
+    def _heard(self, seat: Seat, words: dict[str, Any], now: float) -> None:
+        before = (seat.state, seat.reason)
+        seat.heard(words, now)
+        if before != (seat.state, seat.reason):
+            self.log.info(f"rank {seat.rank} is {seat.state}" + (f": {seat.reason}" if seat.reason else ""))
+        self.changed()
+
+    def _exited(self, member: Member, news: Exited, now: float) -> None:
+        seat = member.seat
+        if member.channel is not None:
+            self._hear(member, member.channel)
+        self._hang_up(member)
+        reason_before = seat.reason
+        seat.exited(news.code, news.how, now, self.rules)
+        member.pid = None
+        if not self.is_stopping:
+            alive_ms = (now - member.forked_at) * 1000
+            self.log.warning(f"rank {seat.rank} (pid {news.pid}) ended after {alive_ms:.0f} ms: {news.how}")
+        if seat.reason and seat.reason != reason_before:
+            self.log.error(f"GPU {seat.gpu} of rank {seat.rank} counts as failed: {seat.reason}")
+        self._fork_due(now)
+        self.changed()
+
+    def _hang_up(self, member: Member) -> None:
+        if member.channel is not None:
+            self.listener.remove(member.channel.fileno())
+            member.channel.close()
+            member.channel = None

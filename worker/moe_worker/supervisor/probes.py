@@ -1,0 +1,32 @@
+"""/healthz: the supervisor's loop turns. /readyz: the layout is applied, else what is lacking, a line each."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+
+class Probes:
+    """`lacks` gives what keeps the pod from being ready; a kubelet asks now and then."""
+
+    def __init__(self, lacks: Callable[[], list[str]]) -> None:
+        self._lacks = lacks
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int) -> None:
+        """Raises OSError when the port is taken."""
+        app = web.Application()
+        app.add_routes([web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)])
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port).start()
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        lacks = self._lacks()
+        return web.Response(status=503 if lacks else 200, text="\n".join(lacks or ["ok"]) + "\n")

@@ -1,0 +1,93 @@
+"""What is reported, and when it is written: only when it differs, at once, then in steps of 100 ms; again until it is through.
+
+Pure. A failed GPU does not wait for the 100 ms: streams do.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+from moe_api.report import FailedExpert, GpuHealth, Report, SeatReport, UnreachablePeer
+from moe_worker.logs import timestamp
+from moe_worker.supervisor.seat import Seat
+
+STEP_S = 0.1
+FIRST_RETRY_S = 0.05
+MAX_RETRY_S = 0.5
+
+
+class ReportWriter:
+    """Paces the writes of one annotation."""
+
+    def __init__(self) -> None:
+        self._written = ""
+        self._wanted = ""
+        self._earliest = 0.0
+        self._retry_s = 0.0
+
+    def offer(self, text: str, now: float, *, is_urgent: bool = False) -> None:
+        self._wanted = text
+        if is_urgent and not self._retry_s:
+            self._earliest = now
+
+    def due(self, now: float) -> str | None:
+        """What to write now, if anything."""
+        return self._wanted if self._wanted != self._written and now >= self._earliest else None
+
+    def next_due(self) -> float | None:
+        return self._earliest if self._wanted != self._written else None
+
+    def written(self, text: str, now: float) -> None:
+        self._written = text
+        self._retry_s = 0.0
+        self._earliest = now + STEP_S
+
+    def failed(self, now: float) -> None:
+        self._retry_s = min(max(self._retry_s * 2, FIRST_RETRY_S), MAX_RETRY_S)
+        self._earliest = now + self._retry_s
+
+
+class Reporter:
+    """Builds the report; remembers since when each seat is in its state and each peer is out of reach."""
+
+    def __init__(self, wall_clock: Callable[[], datetime]) -> None:
+        self._wall_clock = wall_clock
+        self._states: dict[int, tuple[str, str]] = {}
+        self._unreachable: dict[int, str] = {}
+
+    def build(self, epoch: int, seats: Iterable[Seat], error: str) -> Report:
+        seats = sorted(seats, key=lambda seat: seat.rank)
+        errors = [error, *(seat.error for seat in seats)]
+        return Report(
+            epoch=epoch,
+            seats=[self._seat(seat) for seat in seats],
+            unreachable=self._peers(seats),
+            error=next((text for text in errors if text), ""),
+        )
+
+    def _seat(self, seat: Seat) -> SeatReport:
+        if self._states.get(seat.rank, ("", ""))[0] != seat.state:
+            self._states[seat.rank] = (seat.state, timestamp(self._wall_clock()))
+        return SeatReport(
+            rank=seat.rank,
+            incarnation=seat.incarnation,
+            address="" if seat.state == "failed" else seat.address,
+            state=seat.state,
+            experts=sorted(seat.experts),
+            loading=sorted(seat.loading),
+            failed=[FailedExpert(expert=expert, reason=text) for expert, text in sorted(seat.failed_experts.items())],
+            gpu=GpuHealth(index=seat.gpu, healthy=not seat.reason, reason=seat.reason),
+            restarts=seat.restarts,
+            since=self._states[seat.rank][1],
+        )
+
+    def _peers(self, seats: Iterable[Seat]) -> list[UnreachablePeer]:
+        longest: dict[int, float] = {}
+        for seat in seats:
+            for rank, seconds in seat.unreachable.items():
+                longest[rank] = max(longest.get(rank, 0.0), seconds)
+        now = self._wall_clock()
+        self._unreachable = {
+            rank: self._unreachable.get(rank) or timestamp(now - timedelta(seconds=seconds))
+            for rank, seconds in sorted(longest.items())
+        }
+        return [UnreachablePeer(rank=rank, since=since) for rank, since in self._unreachable.items()]

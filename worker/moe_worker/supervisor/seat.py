@@ -1,0 +1,159 @@
+"""One seat's life as its supervisor sees it: when to fork, when to kill, when its GPU counts as failed.
+
+Pure: it is told what happened and when (`now`, monotonic seconds), and asked what to do. No processes, no clock, no API.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from moe_worker.errors import EXIT_DEVICE, EXIT_MODEL
+
+BUDGET_WINDOW_S = 60.0
+START_LIMIT_S = 600.0
+DEVICE_RETRY_S = (1.0, 30.0)
+BUDGET_RETRY_S = (5.0, 60.0)
+
+State = Literal["starting", "serving", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """From spec.failover: silence that counts as a hang, and re-forks of one seat within 60 s before its GPU is failed."""
+
+    heartbeat_seconds: float
+    restart_budget: int
+
+
+class Seat:
+    """`reason` says why the GPU is unhealthy, "" while it is healthy; `error` why the model cannot be served at all."""
+
+    def __init__(self, rank: int, gpu: int, address: str) -> None:
+        self.rank = rank
+        self.gpu = gpu
+        self.address = address
+        self.state: State = "starting"
+        self.incarnation = 0
+        self.restarts = 0
+        self.reason = ""
+        self.error = ""
+        self.epoch = 0
+        self.experts: tuple[int, ...] = ()
+        self.loading: tuple[int, ...] = ()
+        self.failed_experts: Mapping[int, str] = {}
+        self.unreachable: Mapping[int, float] = {}
+        self.is_running = False
+        self._forked_incarnation = 0
+        self._has_served = False
+        self._last_words = ""
+        self._deaths: deque[float] = deque()
+        self._served_at = 0.0
+        self._retry_at = 0.0
+        self._retry_s = 0.0
+        self._is_over_budget = False
+        self._silent_at = 0.0
+        self._has_beaten = False
+
+    def may_fork(self, now: float) -> bool:
+        return not self.is_running and now >= self._retry_at
+
+    def retry_at(self) -> float | None:
+        """When may_fork() becomes true; None while a process runs."""
+        return None if self.is_running else self._retry_at
+
+    def forked(self, incarnation: int, now: float) -> None:
+        self.is_running = True
+        self._forked_incarnation = incarnation
+        self._has_served = self._has_beaten = False
+        self._last_words = ""
+        self._silent_at = now
+        if self.state != "failed":
+            self.state = "starting"
+            self.incarnation = incarnation
+
+    def beat(self, now: float) -> None:
+        self._has_beaten = True
+        self._silent_at = now
+
+    def forgive(self, seconds: float) -> None:
+        """The supervisor itself slept, or the rank waited for a CPU, for that long: no silence of the rank's."""
+        self._silent_at += seconds
+
+    def silence(self, now: float) -> float:
+        """Seconds without a sign of life; 0 while the rank is not running."""
+        return now - self._silent_at if self.is_running else 0.0
+
+    def is_hung(self, now: float, rules: Rules) -> bool:
+        """Before its first beat a rank opens its device and reads weights, which may take long and is no hang."""
+        return self.silence(now) > (rules.heartbeat_seconds if self._has_beaten else START_LIMIT_S)
+
+    def hung(self, now: float) -> None:
+        """It is being killed for its silence."""
+        self._last_words = f"no sign of life for {self.silence(now):.1f} s"
+        self._silent_at = now
+
+    def heard(self, words: Mapping[str, Any], now: float) -> None:
+        """The rank said something about itself."""
+        self._silent_at = now
+        if "last_words" in words:
+            self._last_words = words["last_words"]
+            return
+        if not self._has_served:
+            self._has_served, self._served_at = True, now
+            self.error = ""
+        self.epoch = words["epoch"]
+        self.experts = tuple(words["held"])
+        self.loading = tuple(words["loading"])
+        self.failed_experts = dict(words["failed"])
+        self.unreachable = dict(words["unreachable"])
+        self._heal(now)
+
+    def tick(self, now: float) -> None:
+        """A seat over its budget heals by a rank that stays alive for the whole window."""
+        if self.is_running and self._has_served:
+            self._heal(now)
+
+    def exited(self, code: int | None, how: str, now: float, rules: Rules) -> None:
+        """The process is gone: by exit status `code`, or by a signal (None); `how` says it in words."""
+        reason = self._last_words or how
+        has_served, self.is_running = self._has_served, False
+        self.experts = self.loading = ()
+        self.failed_experts, self.unreachable = {}, {}
+        if code == EXIT_MODEL:
+            self.error, self.state = reason, "failed"
+            self._back_off(DEVICE_RETRY_S, now)
+        elif code == EXIT_DEVICE and not has_served:
+            self.reason, self.state = self.reason or reason, "failed"
+            self._back_off(DEVICE_RETRY_S, now)
+        else:
+            self._died(reason, now, rules)
+
+    def _died(self, reason: str, now: float, rules: Rules) -> None:
+        self._deaths.append(now)
+        while self._deaths[0] < now - BUDGET_WINDOW_S:
+            self._deaths.popleft()
+        if self._is_over_budget or len(self._deaths) > rules.restart_budget:
+            if not self._is_over_budget:
+                self.reason = f"rank died {len(self._deaths)} times in {BUDGET_WINDOW_S:.0f} s: {reason}"
+            self._is_over_budget, self.state = True, "failed"
+            self._back_off(BUDGET_RETRY_S, now)
+            return
+        self.restarts += 1
+        self._retry_at = now
+        if self.state != "failed":
+            self.state = "starting"
+
+    def _back_off(self, limits: tuple[float, float], now: float) -> None:
+        first, last = limits
+        self._retry_s = min(max(self._retry_s * 2, first), last)
+        self._retry_at = now + self._retry_s
+
+    def _heal(self, now: float) -> None:
+        if self._is_over_budget and now - self._served_at < BUDGET_WINDOW_S:
+            return
+        self._is_over_budget = False
+        self.reason = ""
+        self._retry_s = 0.0
+        self.state = "serving"
+        self.incarnation = self._forked_incarnation
