@@ -6,11 +6,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 
+def _field_name(name: str) -> str:
+    """pod_uid -> podUID; everything else is plain camelCase."""
+    return to_camel(name).removesuffix("Uid") + "UID" if name.endswith("_uid") else to_camel(name)
+
+
 class ApiModel(BaseModel):
     """Frozen; reads camelCase or snake_case, writes camelCase; a docstring under a field is its CRD description."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel,
+        alias_generator=_field_name,
         populate_by_name=True,
         use_attribute_docstrings=True,
         frozen=True,

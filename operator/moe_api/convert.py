@@ -137,8 +137,7 @@ def layout_lists(
             for s in layout.seats
         ],
         "experts": [
-            ExpertSpec(expert=e, ranks=list(layout.hosts(e)), loading=list(layout.loading(e)))
-            for e in layout.experts
+            ExpertSpec(expert=e, ranks=list(layout.hosts(e)), loading=list(layout.loading(e))) for e in layout.experts
         ],
         "lanes": [LaneSpec(lane=lane.lane, rank=lane.rank) for lane in layout.lanes],
         "masked": [masks.get(rank, MaskedRank(rank=rank, reason="Unknown")) for rank in layout.masked],

@@ -81,7 +81,9 @@ def structural_schema(model: type[ApiModel]) -> Schema:
     return schema
 
 
-def _definition(model: type[ApiModel], kind: tuple[str, str, str], columns: list[Schema], subresources: Schema) -> Schema:
+def _definition(
+    model: type[ApiModel], kind: tuple[str, str, str], columns: list[Schema], subresources: Schema
+) -> Schema:
     name, plural, short = kind
     version = {
         "name": names.VERSION,

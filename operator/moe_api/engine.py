@@ -7,7 +7,7 @@ from moe_api.base import SpecModel
 
 
 class EngineSpec(SpecModel):
-    """How a rank batches and caches. A lane is the set of ranks, one in each stage, that holds a sequence's KV cache."""
+    """How a rank batches and caches. A lane is the ranks, one in each stage, that hold a sequence's KV cache."""
 
     model_config = ConfigDict(json_schema_extra=rules.ENGINE)
 

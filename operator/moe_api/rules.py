@@ -2,7 +2,6 @@
 
 from typing import Any
 
-
 NO_DEGREE = "is no degree of parallelism; use auto or a number from 1 to 65536"
 NO_QUANTITY = "is no quantity of bytes; write a number and a unit, e.g. 64Gi or 80G"
 NO_DURATION = "is no duration; write numbers with units h, m, s or ms, e.g. 10s or 1m30s"

@@ -34,7 +34,7 @@ class RankSpec(SpecModel):
     """Number of the seat in its replica; never changes."""
     pod: str
     """Name of the pod that has the seat."""
-    pod_uid: str | None = Field(default=None, alias="podUID")
+    pod_uid: str | None = None
     """UID of that pod, once it exists."""
     gpu: int = Field(ge=0)
     """Index among the pod's GPUs."""
@@ -119,7 +119,7 @@ class RankStatus(ApiModel):
     """The rank."""
     pod: str = ""
     """Pod that has the seat."""
-    pod_uid: str | None = Field(default=None, alias="podUID")
+    pod_uid: str | None = None
     """UID of the pod that the address belongs to."""
     node: str | None = None
     """Node on which the pod runs."""

@@ -1,7 +1,7 @@
 """What the command reads from a cluster, behind a small protocol; the one module that knows the API client."""
 
 import json
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
@@ -43,7 +43,7 @@ class KubeCluster:
 
     def _list(self, namespace: str, plural: str, selector: str) -> list[dict[str, Any]]:
         try:
-            found: dict[str, Any] = self._api.list_namespaced_custom_object(
+            found = self._api.list_namespaced_custom_object(
                 names.GROUP,
                 names.VERSION,
                 namespace,
@@ -55,8 +55,7 @@ class KubeCluster:
             raise CommandError(_refusal(error, plural, namespace)) from error
         except HTTPError as error:
             raise CommandError(f"the API server does not answer ({error}); check the kubeconfig's server") from error
-        items: list[dict[str, Any]] = found["items"]
-        return items
+        return list(cast("dict[str, Any]", found)["items"])
 
 
 def connect(kubeconfig: str | None, context: str | None) -> KubeCluster:
@@ -72,7 +71,7 @@ def connect(kubeconfig: str | None, context: str | None) -> KubeCluster:
 def current_namespace(kubeconfig: str | None, context: str | None) -> str:
     """The namespace of the kubeconfig's context, or "default"."""
     try:
-        contexts, active = config.list_kube_config_contexts(config_file=kubeconfig)
+        contexts, active = config.list_kube_config_contexts(kubeconfig)  # type: ignore[no-untyped-call]  # no types
     except (ConfigException, OSError):
         return "default"
     chosen = next((c for c in contexts if c["name"] == context), active) if context else active
@@ -81,12 +80,13 @@ def current_namespace(kubeconfig: str | None, context: str | None) -> str:
 
 def _api_client(kubeconfig: str | None, context: str | None) -> client.ApiClient:
     try:
-        return config.new_client_from_config(config_file=kubeconfig, context=context)
+        found = config.new_client_from_config(kubeconfig, context)  # type: ignore[no-untyped-call]  # no types
+        return cast("client.ApiClient", found)
     except ConfigException:
         if kubeconfig or context:
             raise
         configuration = client.Configuration()
-        config.load_incluster_config(client_configuration=configuration)
+        config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]  # no types
         return client.ApiClient(configuration)
 
 

@@ -103,9 +103,7 @@ def _cell(seat: RankSpec, stage: MoEStage, layout: StageLayout, planned: StageLa
     )
 
 
-def _hosted(
-    expert: int, rank: int, stage: MoEStage, layout: StageLayout, planned: StageLayout | None
-) -> HostedExpert:
+def _hosted(expert: int, rank: int, stage: MoEStage, layout: StageLayout, planned: StageLayout | None) -> HostedExpert:
     observed = next((e for e in stage.status.experts if e.expert == expert and e.rank == rank), None)
     committed = "loading" if rank in layout.loading(expert) else "pending"
     return HostedExpert(

@@ -27,9 +27,7 @@ def home(
     """
     masked = tuple(rank for rank in stage.masked if rank not in available)
     usable = available - frozenset(masked)
-    copies = tuple(
-        copy for expert in stage.experts for copy in _next_copies(expert, stage, planned, usable, loaded)
-    )
+    copies = tuple(copy for expert in stage.experts for copy in _next_copies(expert, stage, planned, usable, loaded))
     still_loading = frozenset(copy.rank for copy in copies if copy.state == "loading")
     return replace(
         stage,

@@ -53,9 +53,6 @@ def memory_per_gpu(shape: ModelShape, degrees: Degrees, workload: Workload, copi
         takeover=0 if degrees.expert == 1 else ceil(held / survivors) * shape.expert_bytes,
         attention=layers * shape.attention_bytes,
         embeddings=shape.embedding_bytes * (2 if degrees.pipeline == 1 else 1),
-        kv_cache=workload.lanes_per_rank
-        * workload.kv_tokens_per_lane
-        * shape.kv_bytes_per_token_per_layer
-        * layers,
+        kv_cache=workload.lanes_per_rank * workload.kv_tokens_per_lane * shape.kv_bytes_per_token_per_layer * layers,
         buffers=rows * shape.hidden * shape.bytes_per_number * (2 + shape.experts_per_token),
     )

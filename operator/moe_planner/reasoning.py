@@ -57,13 +57,14 @@ def _structural(shape: ModelShape, hardware: Hardware, constraints: Constraints,
         title="Expert and pipeline parallelism",
         facts=(
             f"{hardware.num_nodes} nodes x {hardware.gpus_per_node} GPUs = {hardware.num_gpus} GPUs for "
-            f"{constraints.replicas} replica(s) of {shape.total_experts} experts x {_count(constraints.copies, 'copy')}",
+            f"{_count(constraints.replicas, 'replica')} of {shape.total_experts} experts x "
+            f"{_count(constraints.copies, 'copy')}",
             *fixed,
         ),
         choice=f"EP {degrees.expert} per stage x PP {degrees.pipeline}: {_product(shape, best)}",
-        why=f"fewest experts on one GPU ({best.experts_per_gpu}), a layer's experts over {degrees.expert} GPUs, then as "
-        f"many stages as remain: {_layers_per_stage(shape, degrees.pipeline)}, {degrees.expert // size} pod(s) of "
-        f"{size} GPUs a stage. Attention is sharded by sequence: {degrees.expert} lanes",
+        why=f"fewest experts on one GPU ({best.experts_per_gpu}), a layer's experts over {degrees.expert} GPUs, then "
+        f"as many stages as remain: {_layers_per_stage(shape, degrees.pipeline)}, "
+        f"{_count(degrees.expert // size, 'pod')} of {size} GPUs a stage. Attention is sharded by sequence: {degrees.expert} lanes",
     )
 
 

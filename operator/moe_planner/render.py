@@ -2,6 +2,7 @@
 
 import textwrap
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from moe_planner.layout import Layout, Seat, StageLayout
@@ -139,7 +140,9 @@ def _span(numbers: list[int]) -> str:
 
 
 def _verification_text(plan: Plan) -> str:
-    rows = [(c.verdict, c.name, c.formula, _amount(c.value, c.unit), _amount(c.limit, c.unit)) for c in plan.verification]
+    rows = [
+        (c.verdict, c.name, c.formula, _amount(c.value, c.unit), _amount(c.limit, c.unit)) for c in plan.verification
+    ]
     return table(("VERDICT", "CHECK", "FORMULA", "VALUE", "LIMIT"), rows)
 
 
@@ -155,7 +158,7 @@ def _alternatives_text(plan: Plan) -> str:
     return table(("REJECTED", "GPUS", "BECAUSE"), rows)
 
 
-def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Left-aligned columns, two spaces apart."""
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows])

@@ -36,11 +36,7 @@ def _check_positive(shape: ModelShape, hardware: Hardware, workload: Workload, c
         "experts.copies": constraints.copies,
         "replicas": constraints.replicas,
     }
-    fixed = {
-        f"parallelism.{name}": degree
-        for name, degree in _degrees(constraints).items()
-        if degree is not None
-    }
+    fixed = {f"parallelism.{name}": degree for name, degree in _degrees(constraints).items() if degree is not None}
     for field, value in {**values, **fixed}.items():
         if value < 1:
             raise PlanError(field, value, "must be at least 1", "write a positive number")

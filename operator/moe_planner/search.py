@@ -61,9 +61,7 @@ def _legal(shape: ModelShape, hardware: Hardware, constraints: Constraints) -> I
                 yield Degrees(expert=expert, pipeline=pipeline, data=constraints.replicas)
 
 
-def _candidate(
-    degrees: Degrees, shape: ModelShape, hardware: Hardware, workload: Workload, copies: int
-) -> Candidate:
+def _candidate(degrees: Degrees, shape: ModelShape, hardware: Hardware, workload: Workload, copies: int) -> Candidate:
     return Candidate(
         degrees=degrees,
         experts_per_gpu=experts_per_rank(shape, degrees, copies),
@@ -100,8 +98,8 @@ def _alternative(best: Candidate, loser: Candidate, shape: ModelShape) -> Altern
         reason = f"a layer's experts share {loser.degrees.expert} GPUs instead of {best.degrees.expert}"
     elif loser.degrees.pipeline < best.degrees.pipeline:
         reason = (
-            f"PP {loser.degrees.pipeline} instead of {best.degrees.pipeline}: more layers in one failure domain, and more "
-            "attention weights on each GPU"
+            f"PP {loser.degrees.pipeline} instead of {best.degrees.pipeline}: more layers in one failure domain, and "
+            "more attention weights on each GPU"
         )
     else:
         reason = f"{loser.degrees.num_ranks} GPUs instead of {best.degrees.num_ranks} for the same"
@@ -114,9 +112,7 @@ def _alternative(best: Candidate, loser: Candidate, shape: ModelShape) -> Altern
     return Alternative(degrees=loser.degrees, figures=figures, rejected_because=reason)
 
 
-def _too_few_nodes(
-    legal: list[Degrees], shape: ModelShape, hardware: Hardware, constraints: Constraints
-) -> PlanError:
+def _too_few_nodes(legal: list[Degrees], shape: ModelShape, hardware: Hardware, constraints: Constraints) -> PlanError:
     if not legal:
         return PlanError(
             "experts.copies",
