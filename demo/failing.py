@@ -64,9 +64,9 @@ def _check_untouched(tour: Tour, before: Snapshot, seat: Seat) -> None:
     wrong = broken_by_move(before, after, [seat])
     tour.screen.check(
         not wrong,
-        f"nothing else moved: {len(before.pods)} pods have their UIDs and restart counts, {len(before.epochs) - 1} stages"
-        f" their epochs, {len(before.experts) - len(seat.experts)} experts and {len(before.lanes) - len(seat.lanes)}"
-        " lanes their ranks",
+        f"nothing else moved: {len(before.pods)} pods keep UID and restart count, {len(before.epochs) - 1} stages their"
+        f" epoch, {len(before.experts) - len(seat.experts)} experts and {len(before.lanes) - len(seat.lanes)} lanes"
+        " their ranks",
         "; ".join(wrong),
     )
 

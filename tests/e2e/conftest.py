@@ -45,3 +45,10 @@ def serve(tmp_path_factory: pytest.TempPathFactory, tell: Callable[[str], None])
             cluster.moe_local("down")
 
     return serving
+
+
+@pytest.fixture(scope="session")
+def small(serve: Serve) -> Iterator[Deployed]:
+    """2 stages x 4 ranks on 2 of 3 nodes of 4 GPUs, shared by the tests that leave it whole."""
+    with serve("small", nodes=3, gpus_per_node=4, seconds=120) as running:
+        yield running
