@@ -5,9 +5,8 @@ Objects are plain JSON here; `observe` turns them into models. Foreign exception
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,7 +47,7 @@ class Api(Protocol):
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Json:
         """One object; NotFound when there is none."""
 
-    async def list(self, resource: Resource, namespace: str | None, labels: Mapping[str, str]) -> list[Json]:
+    async def list_objects(self, resource: Resource, namespace: str | None, labels: Mapping[str, str]) -> list[Json]:
         """All objects that carry the labels, complete or an error; of all namespaces when namespace is None."""
 
     async def create(self, resource: Resource, body: Json) -> Json:
@@ -74,12 +73,12 @@ class KubernetesApi:
         self._client = api_client
 
     async def close(self) -> None:
-        await self._client.close()
+        await self._client.close()  # type: ignore[no-untyped-call]  # the client is untyped
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Json:
         return await self._request("GET", resource.path(namespace, name))
 
-    async def list(self, resource: Resource, namespace: str | None, labels: Mapping[str, str]) -> list[Json]:
+    async def list_objects(self, resource: Resource, namespace: str | None, labels: Mapping[str, str]) -> list[Json]:
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
         query = [("labelSelector", selector)] if selector else []
         answer = await self._request("GET", resource.path(namespace), query=query)
@@ -117,17 +116,17 @@ class KubernetesApi:
         path: str,
         *,
         body: Json | None = None,
-        query: list[tuple[str, str]] | None = None,
+        query: Sequence[tuple[str, str]] = (),
         media: str = "application/json",
     ) -> Json:
         headers = {"Accept": "application/json", "Content-Type": media}
         try:
             request = await self._client.param_serialize(
-                method, path, query_params=query or [], header_params=headers, body=body, auth_settings=["BearerToken"]
+                method, path, query_params=list(query), header_params=headers, body=body, auth_settings=["BearerToken"]
             )
             response = await self._client.call_api(*request, _request_timeout=REQUEST_TIMEOUT_SECONDS)
-            content = await response.read()
-        except (TimeoutError, asyncio.TimeoutError, aiohttp.ClientError, OSError) as error:
+            content = await response.read()  # type: ignore[no-untyped-call]  # the client is untyped
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise errors.Unavailable(f"{method} {path}: {type(error).__name__}: {error}") from error
         if not 200 <= response.status <= 299:
             raise _error(method, path, response.status, content)

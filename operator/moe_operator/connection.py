@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import kopf
 from kubernetes.aio import client, config
@@ -13,10 +12,10 @@ async def load_configuration(environ: Mapping[str, str]) -> client.Configuration
     """The service account when in a pod, else the kubeconfig that KUBECONFIG names (or ~/.kube/config)."""
     configuration = client.Configuration()
     if "KUBERNETES_SERVICE_HOST" in environ and "KUBECONFIG" not in environ:
-        config.load_incluster_config(client_configuration=configuration)
+        config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]  # the client is untyped
     else:
-        path = environ.get("KUBECONFIG", str(Path("~/.kube/config").expanduser()))
-        await config.load_kube_config(config_file=path, client_configuration=configuration)
+        path = environ.get("KUBECONFIG", config.KUBE_CONFIG_DEFAULT_LOCATION)
+        await config.load_kube_config(path, None, configuration)  # type: ignore[no-untyped-call]  # the client is untyped
     return configuration
 
 

@@ -1,12 +1,12 @@
 """What can go wrong on the way to the API server, in the operator's own words.
 
-    ApiError
-    |- NotFound         there is no such object
-    |- Conflict         someone else wrote first, or the object exists already
-    |- Denied           the service account may not do this
-    |- Invalid          the API server refuses the object
-    |- Unavailable      no answer in time, or a server error
-    `- ForeignObject    an object of ours is in the way, but somebody else owns it
+ApiError
+|- NotFound         there is no such object
+|- Conflict         someone else wrote first, or the object exists already
+|- Denied           the service account may not do this
+|- Invalid          the API server refuses the object
+|- Unavailable      no answer in time, or a server error
+`- ForeignObject    an object of ours is in the way, but somebody else owns it
 """
 
 

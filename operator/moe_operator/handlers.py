@@ -2,43 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import kopf
-from moe_api import names
 
-from moe_operator.queue import DirtyQueue, Key
+from moe_api import names
+from moe_operator.queue import Key
 
 Labels = Mapping[str, str]
 OUT_OF_SERVICE_TAINT = "node.kubernetes.io/out-of-service"
 
 
-def deployment_key(namespace: str, name: str) -> Key:
-    return Key(kind=names.DEPLOYMENT_KIND, namespace=namespace, name=name)
+def register(registry: kopf.OperatorRegistry, mark: Callable[[Key], None], mark_all: Callable[[], None]) -> None:
+    """Hang the handlers into kopf's registry. `mark_all` has everything looked at once."""
 
+    @kopf.on.event(names.GROUP, names.VERSION, names.DEPLOYMENT_PLURAL, registry=registry)
+    async def on_deployment(namespace: str | None, name: str | None, **_: Any) -> None:
+        mark(Key(kind=names.DEPLOYMENT_KIND, namespace=namespace or "", name=name or ""))
 
-def stage_key(namespace: str, name: str) -> Key:
-    return Key(kind=names.STAGE_KIND, namespace=namespace, name=name)
+    @kopf.on.event(names.GROUP, names.VERSION, names.STAGE_PLURAL, registry=registry)
+    async def on_stage(namespace: str | None, labels: Labels, **_: Any) -> None:
+        for key in keys_of_labels(namespace or "", labels):
+            mark(key)
 
+    @kopf.on.event("", "v1", "pods", registry=registry)
+    async def on_pod(namespace: str | None, labels: Labels, **_: Any) -> None:
+        for key in keys_of_labels(namespace or "", labels):
+            if key.kind == names.STAGE_KIND:
+                mark(key)
 
-def register(registry: kopf.OperatorRegistry, queue: DirtyQueue, mark_all: kopf.typedefs.Any) -> None:
-    """Hang the handlers into kopf's registry. `mark_all` marks every key that is in need of a look."""
+    @kopf.on.event("apps", "v1", "deployments", registry=registry)
+    async def on_gateway(namespace: str | None, labels: Labels, **_: Any) -> None:
+        for key in keys_of_labels(namespace or "", labels):
+            mark(key)
+
+    @kopf.on.event("", "v1", "nodes", registry=registry)
+    async def on_node(type: str | None, body: Mapping[str, Any], **_: Any) -> None:
+        if concerns_pods(type, body):
+            mark_all()
 
 
 def keys_of_labels(namespace: str, labels: Labels) -> list[Key]:
-    """The stage and the deployment that an object's labels name."""
+    """The deployment, and the stage if any, that an object's labels name."""
     deployment = labels.get(names.LABEL_DEPLOYMENT)
     if deployment is None:
         return []
-    keys = [deployment_key(namespace, deployment)]
-    replica, stage = labels.get(names.LABEL_REPLICA), labels.get(names.LABEL_STAGE)
-    if replica is not None and stage is not None:
-        keys.append(stage_key(namespace, names.stage_name(deployment, int(replica), int(stage))))
+    keys = [Key(kind=names.DEPLOYMENT_KIND, namespace=namespace, name=deployment)]
+    replica, stage = labels.get(names.LABEL_REPLICA, ""), labels.get(names.LABEL_STAGE, "")
+    if replica.isdigit() and stage.isdigit():
+        name = names.stage_name(deployment, int(replica), int(stage))
+        keys.append(Key(kind=names.STAGE_KIND, namespace=namespace, name=name))
     return keys
 
 
 def concerns_pods(event_type: str | None, node: Mapping[str, Any]) -> bool:
     """Whether a node's event can cost a stage its pods: it is gone, or a person declared it out of service."""
-    taints = node.get("spec", {}).get("taints", [])
+    taints = node.get("spec", {}).get("taints") or ()
     return event_type == "DELETED" or any(taint["key"] == OUT_OF_SERVICE_TAINT for taint in taints)

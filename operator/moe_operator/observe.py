@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from moe_api import names
 from moe_api.deployment import MoEDeployment
 from moe_api.report import Report
 from moe_api.stage import MoEStage
-from pydantic import ValidationError
-
 from moe_operator import errors, resources
 from moe_operator.api import Api, Json, Resource
 from moe_operator.desire.owner import is_owned_by
@@ -28,8 +28,8 @@ async def observe_stage(api: Api, namespace: str, name: str) -> StageSnapshot | 
     labels = names.stage_labels(parsed.deployment, parsed.replica, parsed.stage)
     raw, pods, nodes = await asyncio.gather(
         _get(api, resources.STAGES, namespace, name),
-        api.list(resources.PODS, namespace, _selecting(labels)),
-        api.list(resources.NODES, None, {}),
+        api.list_objects(resources.PODS, namespace, _selecting(labels)),
+        api.list_objects(resources.NODES, None, {}),
     )
     if raw is None or raw["metadata"].get("deletionTimestamp"):
         return None
@@ -48,8 +48,8 @@ async def observe_deployment(api: Api, namespace: str, name: str) -> DeploymentS
     """The MoEDeployment, its stages, its other objects and the nodes; None when it is gone or going."""
     raw, stages, nodes, owned = await asyncio.gather(
         _get(api, resources.DEPLOYMENTS, namespace, name),
-        api.list(resources.STAGES, namespace, {names.LABEL_DEPLOYMENT: name}),
-        api.list(resources.NODES, None, {}),
+        api.list_objects(resources.STAGES, namespace, {names.LABEL_DEPLOYMENT: name}),
+        api.list_objects(resources.NODES, None, {}),
         _owned(api, namespace, name),
     )
     if raw is None or raw["metadata"].get("deletionTimestamp"):

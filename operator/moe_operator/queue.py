@@ -57,16 +57,19 @@ class DirtyQueue:
         if key not in self._workers:
             self._workers[key] = asyncio.create_task(self._work(key), name=str(key))
 
-    async def tick(self, interval_seconds: float, stale_keys: Callable[[], Awaitable[Iterable[Key]]]) -> None:
-        """For ever: every interval, mark the keys that `stale_keys` finds in need of a look, events or not."""
+    async def tick(
+        self, interval_seconds: float, all_keys: Callable[[], Awaitable[Iterable[Key]]], *, wake: asyncio.Event
+    ) -> None:
+        """For ever: every interval, and when woken, mark every key there is, events or not."""
         while True:
+            wake.clear()
             try:
-                for key in await stale_keys():
+                for key in await all_keys():
                     self.mark(key)
                 self._last_tick = self._clock.monotonic()
             except Exception:
                 logger.exception("The tick failed and is tried again in %s s.", interval_seconds)
-            await self._clock.sleep(interval_seconds)
+            await self._sleep_or_wake(interval_seconds, wake)
 
     def seconds_since_tick(self) -> float:
         """The age of the last complete look at everything."""
@@ -83,6 +86,14 @@ class DirtyQueue:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _sleep_or_wake(self, seconds: float, wake: asyncio.Event) -> None:
+        waits = [asyncio.create_task(self._clock.sleep(seconds)), asyncio.create_task(wake.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def _work(self, key: Key) -> None:
         failures = 0

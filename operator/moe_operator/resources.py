@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from moe_api import names
-
 from moe_operator.api import Resource
 
 DEPLOYMENTS = Resource(
@@ -17,9 +16,7 @@ SERVICES = Resource(group="", version="v1", plural="services", kind="Service")
 SERVICE_ACCOUNTS = Resource(group="", version="v1", plural="serviceaccounts", kind="ServiceAccount")
 EVENTS = Resource(group="", version="v1", plural="events", kind="Event")
 GATEWAYS = Resource(group="apps", version="v1", plural="deployments", kind="Deployment")
-ROLE_BINDINGS = Resource(
-    group="rbac.authorization.k8s.io", version="v1", plural="rolebindings", kind="RoleBinding"
-)
+ROLE_BINDINGS = Resource(group="rbac.authorization.k8s.io", version="v1", plural="rolebindings", kind="RoleBinding")
 
 OWNED = (SERVICE_ACCOUNTS, ROLE_BINDINGS, GATEWAYS, SERVICES)
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from moe_api.deployment import MoEDeployment, MoEDeploymentSpec
 from moe_api.report import Report, SeatReport
 from moe_api.stage import MoEStage
-from moe_planner.layout import StageLayout
-
 from moe_operator.api import Json
+from moe_planner.layout import StageLayout
 
 
 @dataclass(frozen=True, kw_only=True)

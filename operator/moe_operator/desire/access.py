@@ -6,7 +6,6 @@ import base64
 
 from moe_api import names
 from moe_api.deployment import MoEDeployment
-
 from moe_operator.api import Json
 from moe_operator.desire.owner import metadata, owner_of
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from moe_api import names
 from moe_api.deployment import MoEDeployment
-
 from moe_operator.api import Json
 from moe_operator.desire.owner import metadata, owner_of
 from moe_operator.desire.pods import field_variables, model_path

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from moe_api.deployment import MoEDeployment
 from moe_api.stage import MoEStage
-
 from moe_operator.api import Json
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from moe_api import names
 from moe_api.deployment import MoEDeploymentSpec
 from moe_api.stage import MoEStage, RankSpec
-
 from moe_operator.api import Json
 from moe_operator.desire.owner import metadata, owner_of
 from moe_operator.desire.settings import Images

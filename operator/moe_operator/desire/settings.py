@@ -27,6 +27,7 @@ def _required(environ: Mapping[str, str], name: str) -> str:
     value = environ.get(name, "")
     if not value:
         raise SettingsError(
-            f"{name} is not set: pods need an image where a MoEDeployment names none; set it on the operator's Deployment"
+            f"{name} is not set: pods need an image where a MoEDeployment names none;"
+            " set it on the operator's Deployment"
         )
     return value

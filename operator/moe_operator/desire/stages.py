@@ -12,11 +12,10 @@ from moe_api import names
 from moe_api.convert import stage_layout, stage_spec
 from moe_api.deployment import MoEDeployment, MoEDeploymentSpec
 from moe_api.stage import ExpertSpec, LaneSpec, MoEStage, MoEStageSpec
-from moe_planner.layout import StageLayout
-from moe_planner.result import Plan
-
 from moe_operator.api import Json
 from moe_operator.desire.owner import metadata, owner_of
+from moe_planner.layout import StageLayout
+from moe_planner.result import Plan
 
 
 def new_stage(deployment: MoEDeployment, planned: Plan, *, replica: int, stage: int) -> Json:

@@ -1,0 +1,105 @@
+"""The words in which a decision is given to `act`. Frozen values; who carries them out and how is not known here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from moe_api.names import Reason
+from moe_api.stage import MoEStage, MoEStageSpec
+from moe_operator.api import Json
+from moe_planner.moves import LaneMove, Move
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreatePod:
+    """A pod of a node rank; `avoid` are nodes with a quarantined GPU."""
+
+    node_rank: int
+    attempt: int
+    avoid: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeletePod:
+    """With `force` when its node can never confirm the end."""
+
+    name: str
+    uid: str
+    force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something worth a line in `kubectl describe`."""
+
+    reason: Reason
+    message: str
+    is_warning: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relocation:
+    """What one commit moved because of one rank: it was lost, or it is back (reason ExpertReturned).
+
+    `since` is when the loss was reported, "" where nobody said.
+    """
+
+    rank: int
+    reason: Reason
+    message: str
+    node: str | None
+    gpu: int | None
+    since: str = ""
+    moves: tuple[Move, ...] = ()
+    lane_moves: tuple[LaneMove, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageDecision:
+    """What to do about one stage; empty when it is as it should be. `commit` is the whole next spec."""
+
+    commit: MoEStageSpec | None = None
+    creates: tuple[CreatePod, ...] = ()
+    deletes: tuple[DeletePod, ...] = ()
+    relocations: tuple[Relocation, ...] = ()
+    events: tuple[Event, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return self.commit is None and not self.creates and not self.deletes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of the spec: the condition Planned, and the plan's words where there is one.
+
+    `num_stages` is how many stages the plan has over all replicas.
+    """
+
+    is_planned: bool
+    reason: Reason
+    message: str
+    layout: str = ""
+    conclusion: str = ""
+    num_stages: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentDecision:
+    """What to do about one MoEDeployment besides its status.
+
+    `applies` are objects to server-side apply, `new_stages` to create, `commits` (stage, next spec) to write,
+    `deletes` stages to delete.
+    """
+
+    verdict: Verdict
+    needs_secret: bool = False
+    applies: tuple[Json, ...] = ()
+    new_stages: tuple[Json, ...] = ()
+    commits: tuple[tuple[MoEStage, MoEStageSpec], ...] = ()
+    deletes: tuple[MoEStage, ...] = ()
+    events: tuple[Event, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.needs_secret or self.applies or self.new_stages or self.commits or self.deletes)

@@ -1,0 +1,172 @@
+"""One MoEDeployment: plan it, or say why not; which of its objects to write, create and delete. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from moe_api import names
+from moe_api.convert import layout_name, plan_deployment
+from moe_api.deployment import MoEDeployment
+from moe_api.names import Reason
+from moe_api.stage import MoEStage
+from moe_operator import errors
+from moe_operator.api import Json
+from moe_operator.decide.actions import DeploymentDecision, Verdict
+from moe_operator.decide.changes import is_same_layout, refused_change, refused_layout
+from moe_operator.decide.nodes import plan_nodes
+from moe_operator.desire.access import access_objects
+from moe_operator.desire.gateway import gateway_objects
+from moe_operator.desire.owner import is_owned_by
+from moe_operator.desire.settings import Images
+from moe_operator.desire.stages import accepted_spec, home_layout, new_stage
+from moe_operator.snapshot import DeploymentSnapshot
+from moe_planner.errors import PlanError
+from moe_planner.result import Plan
+
+
+def decide_deployment(snapshot: DeploymentSnapshot, images: Images) -> DeploymentDecision:
+    """What to do about the MoEDeployment. Raises Conflict while objects of a deleted namesake are still going."""
+    deployment = snapshot.deployment
+    if deployment is None:
+        return DeploymentDecision(verdict=_refusal(Reason.PLAN_REFUSED, snapshot.invalid))
+    conflict = _owner_conflict(snapshot)
+    if conflict:
+        return DeploymentDecision(verdict=_refusal(Reason.OWNER_CONFLICT, conflict))
+    planned = _plan(snapshot, deployment)
+    if isinstance(planned, Plan):
+        return _decide(snapshot, deployment, planned, images)
+    running = _running_deployment(snapshot, deployment)
+    if running is None:
+        return DeploymentDecision(verdict=planned)
+    return DeploymentDecision(verdict=planned, **_upkeep(snapshot, running, images))
+
+
+def _decide(
+    snapshot: DeploymentSnapshot, deployment: MoEDeployment, planned: Plan, images: Images
+) -> DeploymentDecision:
+    existing = {(stage.spec.replica, stage.spec.stage) for stage in snapshot.stages}
+    missing = [
+        new_stage(deployment, planned, replica=replica, stage=layout.stage)
+        for replica in range(deployment.spec.replicas)
+        for layout in planned.layouts[replica].stages
+        if (replica, layout.stage) not in existing
+    ]
+    verdict = Verdict(
+        is_planned=True,
+        reason=Reason.LAYOUT_PLANNED,
+        message=planned.conclusion,
+        layout=layout_name(planned),
+        conclusion=planned.conclusion,
+        num_stages=deployment.spec.replicas * planned.degrees.pipeline,
+    )
+    return DeploymentDecision(
+        verdict=verdict,
+        new_stages=tuple(missing),
+        deletes=tuple(stage for stage in snapshot.stages if stage.spec.replica >= deployment.spec.replicas),
+        **_upkeep(snapshot, deployment, images),
+    )
+
+
+def _plan(snapshot: DeploymentSnapshot, deployment: MoEDeployment) -> Plan | Verdict:
+    """The plan, or why there is none that may be put into effect."""
+    accepted = accepted_spec(snapshot.stages[0]) if snapshot.stages else None
+    if accepted is not None:
+        refused = refused_change(accepted, deployment.spec)
+        if refused:
+            return _refusal(Reason.SPEC_CHANGE_REFUSED, refused)
+    try:
+        planned = plan_deployment(deployment, plan_nodes(snapshot.nodes, deployment.spec.hardware))
+    except PlanError as error:
+        return _refusal(Reason.PLAN_REFUSED, f"spec.{error}")
+    unsupported = _unsupported(planned)
+    if unsupported:
+        return _refusal(Reason.NOT_SUPPORTED, unsupported)
+    if accepted is not None and not _keeps_layouts(planned, snapshot.stages, deployment.spec.replicas):
+        return _refusal(Reason.SPEC_CHANGE_REFUSED, refused_layout(accepted, deployment.spec))
+    return planned
+
+
+def _unsupported(planned: Plan) -> str:
+    degrees = {"tensor": planned.degrees.tensor, "sequence": planned.degrees.sequence}
+    for name, degree in degrees.items():
+        if degree != 1:
+            return f"spec.parallelism.{name}: the plan needs {degree}; the workers of v1alpha1 run 1; set it to 1"
+    return ""
+
+
+def _keeps_layouts(planned: Plan, stages: Iterable[MoEStage], replicas: int) -> bool:
+    """Whether every stage that stays has its layout in the new plan too."""
+    for stage in stages:
+        replica, number = stage.spec.replica, stage.spec.stage
+        if replica >= replicas:
+            continue
+        layouts = planned.layouts[replica].stages
+        if number >= len(layouts) or not is_same_layout(layouts[number], home_layout(stage)):
+            return False
+        if stage.spec.stages != len(layouts):
+            return False
+    return True
+
+
+def _running_deployment(snapshot: DeploymentSnapshot, wanted: MoEDeployment) -> MoEDeployment | None:
+    """What keeps running while the wanted spec is refused: the accepted one, with the fields that are always free."""
+    if not snapshot.stages:
+        return None
+    free = {"failover": wanted.spec.failover, "gateway": wanted.spec.gateway}
+    return wanted.model_copy(update={"spec": accepted_spec(snapshot.stages[0]).model_copy(update=free)})
+
+
+def _upkeep(snapshot: DeploymentSnapshot, deployment: MoEDeployment, images: Images) -> dict[str, Any]:
+    """The objects beside new and old stages, as far as they are not as they should be."""
+    desired = [*access_objects(deployment), *gateway_objects(deployment, images)]
+    secret = (names.secret_name(deployment.metadata.name),)
+    failover = deployment.spec.failover
+    return {
+        "needs_secret": snapshot.owned[("Secret", *secret)] is None,
+        "applies": tuple(body for body in desired if _differs(body, snapshot.owned[_identity(body)])),
+        "commits": tuple(
+            (stage, stage.spec.model_copy(update={"failover": failover}))
+            for stage in snapshot.stages
+            if stage.spec.failover != failover and stage.spec.replica < deployment.spec.replicas
+        ),
+    }
+
+
+def _identity(body: Json) -> tuple[str, str]:
+    return body["kind"], body["metadata"]["name"]
+
+
+def _differs(desired: Any, observed: Any) -> bool:
+    """Whether anything that is desired is otherwise; what others added is theirs."""
+    if isinstance(desired, dict):
+        return not isinstance(observed, dict) or any(_differs(desired[key], observed.get(key)) for key in desired)
+    if isinstance(desired, list):
+        if not isinstance(observed, list) or len(desired) != len(observed):
+            return True
+        return any(_differs(one, other) for one, other in zip(desired, observed, strict=True))
+    return bool(desired != observed)
+
+
+def _owner_conflict(snapshot: DeploymentSnapshot) -> str:
+    """An object that is in the way and belongs to somebody else, in words."""
+    metadata = snapshot.raw["metadata"]
+    for (kind, name), observed in snapshot.owned.items():
+        if observed is None or is_owned_by(observed, metadata["uid"]):
+            continue
+        if _is_leftover(observed, metadata["name"]):
+            raise errors.Conflict(f"{kind} {name} belongs to a deleted MoEDeployment of the same name and is going")
+        return (
+            f"{kind} {metadata['namespace']}/{name} exists and does not belong to this MoEDeployment; it is not"
+            " touched; delete or rename it, or rename the MoEDeployment"
+        )
+    return ""
+
+
+def _is_leftover(observed: Json, name: str) -> bool:
+    references = observed["metadata"].get("ownerReferences", [])
+    return any(r["kind"] == names.DEPLOYMENT_KIND and r["name"] == name and r.get("controller") for r in references)
+
+
+def _refusal(reason: Reason, message: str) -> Verdict:
+    return Verdict(is_planned=False, reason=reason, message=message)

@@ -1,0 +1,35 @@
+"""The quarantine as it is remembered in a MoEStage's spec: which rank, which GPU, why, since when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from moe_api.conditions import rfc3339
+from moe_api.names import Reason
+from moe_api.stage import MaskedRank, MoEStageSpec
+from moe_operator.decide.seats import Loss
+
+
+def new_masks(spec: MoEStageSpec, losses: Mapping[int, Loss], now: datetime) -> dict[int, MaskedRank]:
+    """Details of ranks that are newly masked, or masked for another cause than before, by rank."""
+    known = {mask.rank: mask for mask in spec.masked}
+    return {
+        rank: _mask(loss, now) for rank, loss in losses.items() if rank not in known or _is_new_cause(known[rank], loss)
+    }
+
+
+def _is_new_cause(mask: MaskedRank, loss: Loss) -> bool:
+    """A bad GPU stays the cause when its pod goes too, so that the quarantine is not forgotten."""
+    return loss.reason == Reason.GPU_FAILED and (mask.reason, mask.node) != (loss.reason, loss.node)
+
+
+def _mask(loss: Loss, now: datetime) -> MaskedRank:
+    return MaskedRank(
+        rank=loss.rank,
+        reason=loss.reason,
+        message=loss.message,
+        since=rfc3339(now),
+        node=loss.node,
+        gpu=loss.gpu,
+    )

@@ -1,0 +1,100 @@
+"""The words in which a stage's moves are told to people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from moe_api.names import Reason
+from moe_api.stage import MaskedRank, MoEStageSpec
+from moe_operator.decide.actions import CreatePod, Event, Relocation
+from moe_operator.decide.seats import Seats
+from moe_planner.moves import Rehosting
+
+
+def place(rank: int, node: str | None, gpu: int | None) -> str:
+    """A rank and where its GPU is: `rank 37 (node-4 gpu 5)`."""
+    return f"rank {rank}" if node is None or gpu is None else f"rank {rank} ({node} gpu {gpu})"
+
+
+def numbered(noun: str, numbers: Iterable[int]) -> str:
+    """`expert 3`, or `experts 3, 4, 9`."""
+    listed = list(numbers)
+    return f"{noun}{'' if len(listed) == 1 else 's'} {', '.join(map(str, listed))}"
+
+
+def masked_words(mask: MaskedRank) -> str:
+    """`rank 37 masked (node-4 gpu 5: XID 79)`."""
+    where = f"{mask.node} gpu {mask.gpu}: " if mask.node is not None and mask.gpu is not None else ""
+    return f"rank {mask.rank} masked ({where}{mask.message or mask.reason})"
+
+
+def relocation_events(relocations: Iterable[Relocation], seats: Seats) -> list[Event]:
+    """What was lost or came back, and what moved where."""
+    return [event for relocation in relocations for event in _relocation_events(relocation, seats)]
+
+
+def lost_events(spec: MoEStageSpec, rehosting: Rehosting) -> list[Event]:
+    """Experts that lose their last host with this commit."""
+    hosted = {expert.expert for expert in spec.experts if expert.ranks}
+    lost = [expert for expert in rehosting.lost_experts if expert in hosted]
+    if not lost:
+        return []
+    message = f"{numbered('expert', lost)} lost: no rank of the stage is left to host"
+    return [Event(reason=Reason.EXPERTS_LOST, message=message, is_warning=True)]
+
+
+def heal_events(spec: MoEStageSpec, next_spec: MoEStageSpec) -> list[Event]:
+    """GPUs that were quarantined and may host again; a replaced pod has been told of already."""
+    masked = {mask.rank for mask in next_spec.masked}
+    return [
+        Event(reason=Reason.GPU_HEALED, message=f"{place(mask.rank, mask.node, mask.gpu)} can host again")
+        for mask in spec.masked
+        if mask.rank not in masked and mask.reason == Reason.GPU_FAILED
+    ]
+
+
+def pod_events(creates: Iterable[CreatePod]) -> list[Event]:
+    """Replacements; first pods are no news."""
+    return [
+        Event(
+            reason=Reason.POD_REPLACED,
+            message=f"pod {create.node_rank} of the stage is replaced, attempt {create.attempt}"
+            + (f", away from {', '.join(create.avoid)} if possible" if create.avoid else ""),
+        )
+        for create in creates
+        if create.attempt > 0
+    ]
+
+
+def _relocation_events(relocation: Relocation, seats: Seats) -> list[Event]:
+    is_return = relocation.reason == Reason.EXPERT_RETURNED
+    reason = Reason.EXPERT_RETURNED if is_return else Reason.EXPERT_REHOSTED
+    events = [
+        Event(reason=reason, message=_moved("expert", move.expert, move.from_rank, move.to_rank, relocation, seats))
+        for move in relocation.moves
+    ] + [
+        Event(
+            reason=Reason.LANE_MOVED,
+            message=_moved("lane", move.lane, move.from_rank, move.to_rank, relocation, seats),
+        )
+        for move in relocation.lane_moves
+    ]
+    if is_return:
+        return events
+    origin = place(relocation.rank, relocation.node, relocation.gpu)
+    loss = Event(reason=relocation.reason, message=f"{origin}: {relocation.message}", is_warning=True)
+    return [loss, *events]
+
+
+def _moved(noun: str, number: int, from_rank: int | None, to_rank: int, relocation: Relocation, seats: Seats) -> str:
+    """`expert 37 moved from rank 37 (node-4 gpu 5) to rank 41 (node-5 gpu 1)`."""
+    origin = "" if from_rank is None else f" from {_place(from_rank, relocation, seats)}"
+    return f"{noun} {number} moved{origin} to {_place(to_rank, relocation, seats)}"
+
+
+def _place(rank: int, relocation: Relocation, seats: Seats) -> str:
+    if rank == relocation.rank:
+        return place(rank, relocation.node, relocation.gpu)
+    seat = seats.seat(rank)
+    pod = seats.pod(seat) if seat else None
+    return place(rank, pod.node if pod else None, seat.gpu if seat else None)

@@ -1,0 +1,119 @@
+"""The operator's entry point: settings from the environment, one API client, one queue, kopf for the events."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import sys
+from collections.abc import Iterator
+
+import kopf
+from kubernetes.aio import client
+
+from moe_api import names
+from moe_operator.api import KubernetesApi
+from moe_operator.clock import SystemClock
+from moe_operator.connection import kopf_connection, load_configuration
+from moe_operator.desire.settings import SettingsError
+from moe_operator.handlers import register
+from moe_operator.queue import Backoff, DirtyQueue
+from moe_operator.reconcile import Reconciler
+from moe_operator.settings import HEALTH_PORT, Settings, read_settings
+
+CONNECTIONS = 200
+
+
+class EndlessBackoffs:
+    """kopf's waits between tries: it never gives up, because the operator has nothing better to do than to wait."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((0.1, 0.2, 0.5, 1.0, 2.0), itertools.repeat(5.0))
+
+
+def main() -> None:
+    """Run until told to stop (SIGINT, SIGTERM)."""
+    try:
+        settings = read_settings(os.environ)
+    except SettingsError as error:
+        sys.exit(f"moe-operator: {error}")
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # kopf tells of every handler that succeeded; ours succeed hundreds of times a minute.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    try:
+        asyncio.run(run(settings))
+    except kopf.LoginError as error:
+        sys.exit(f"moe-operator: {error}")
+
+
+async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
+    """The whole operator in the running loop; ends when `stop` is set or a signal arrives."""
+    configuration = await load_configuration(os.environ)
+    configuration.connection_pool_maxsize = CONNECTIONS
+    api = KubernetesApi(client.ApiClient(configuration))
+    reconciler = Reconciler(api=api, clock=SystemClock(), images=settings.images)
+    queue = DirtyQueue(reconciler.reconcile, clock=reconciler.clock, backoff=Backoff())
+    try:
+        await _serve(settings, configuration, reconciler, queue, stop)
+    finally:
+        await queue.stop()
+        await api.close()
+
+
+async def _serve(
+    settings: Settings,
+    configuration: client.Configuration,
+    reconciler: Reconciler,
+    queue: DirtyQueue,
+    stop: asyncio.Event | None,
+) -> None:
+    registry = kopf.OperatorRegistry()
+    tick = asyncio.Event()
+    register(registry, queue.mark, tick.set)
+    _register_activities(registry, configuration, queue)
+    ticking = asyncio.create_task(queue.tick(settings.tick_seconds, reconciler.all_keys, wake=tick))
+    health = f"http://{settings.health_address}:{HEALTH_PORT}/healthz" if settings.health_address else None
+    try:
+        await kopf.operator(
+            registry=registry,
+            settings=_kopf_settings(),
+            standalone=True,
+            clusterwide=True,
+            liveness_endpoint=health,
+            stop_flag=stop,
+        )
+    finally:
+        ticking.cancel()
+        await asyncio.gather(ticking, return_exceptions=True)
+
+
+def _register_activities(
+    registry: kopf.OperatorRegistry, configuration: client.Configuration, queue: DirtyQueue
+) -> None:
+    @kopf.on.login(registry=registry)
+    async def log_in(**_: object) -> kopf.ConnectionInfo:
+        return kopf_connection(configuration)
+
+    @kopf.on.probe(registry=registry, id="secondsSinceTick")
+    async def probe(**_: object) -> float:
+        return round(queue.seconds_since_tick(), 1)
+
+
+def _kopf_settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.networking.error_backoffs = EndlessBackoffs()
+    settings.networking.request_timeout = 30.0
+    settings.networking.connect_timeout = 10.0
+    # The server closes and we reconnect well before a silent connection could hide events for long.
+    settings.watching.server_timeout = 300.0
+    settings.watching.reconnect_backoff = 0.1
+    ours = f"{names.LABEL_APP_MANAGED_BY}={names.MANAGED_BY}"
+    settings.watching.label_selectors["", "v1", "pods"] = f"{ours},{names.LABEL_APP_COMPONENT}={names.COMPONENT_WORKER}"
+    settings.watching.label_selectors["apps", "v1", "deployments"] = ours
+    return settings
+
+
+if __name__ == "__main__":
+    main()

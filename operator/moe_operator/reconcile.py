@@ -1,0 +1,83 @@
+"""One pass over one object: observe, decide, act, then tell (status and events)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from moe_api import names
+from moe_api.deployment import MoEDeploymentStatus
+from moe_api.stage import MoEStage
+from moe_operator import resources
+from moe_operator.act import act_on_deployment, act_on_stage, write_status
+from moe_operator.api import Api, Json
+from moe_operator.clock import Clock
+from moe_operator.decide.actions import Event, StageDecision
+from moe_operator.decide.deployment import decide_deployment
+from moe_operator.decide.stage import decide_stage
+from moe_operator.desire.settings import Images
+from moe_operator.events import condition_events, controller_reference, post, reference
+from moe_operator.observe import observe_deployment, observe_stage
+from moe_operator.queue import Key
+from moe_operator.snapshot import StageSnapshot
+from moe_operator.status.deployment import describe_deployment
+from moe_operator.status.stage import describe_stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconciler:
+    """Holds no state between passes: everything is read anew."""
+
+    api: Api
+    clock: Clock
+    images: Images
+
+    async def reconcile(self, key: Key) -> None:
+        """Bring one object closer to what it should be. Raises ApiError; the queue tries again."""
+        if key.kind == names.STAGE_KIND:
+            await self._reconcile_stage(key)
+        else:
+            await self._reconcile_deployment(key)
+
+    async def all_keys(self) -> list[Key]:
+        """Every object there is: what the tick looks at, whatever events were lost."""
+        found = []
+        for resource in (resources.DEPLOYMENTS, resources.STAGES):
+            for raw in await self.api.list_objects(resource, None, {}):
+                metadata = raw["metadata"]
+                found.append(Key(kind=resource.kind, namespace=metadata["namespace"], name=metadata["name"]))
+        return found
+
+    async def _reconcile_stage(self, key: Key) -> None:
+        snapshot = await observe_stage(self.api, key.namespace, key.name)
+        if snapshot is None:
+            return
+        decision = decide_stage(snapshot, self.clock.now())
+        raw = await act_on_stage(self.api, snapshot, decision, self.images)
+        after = replace(snapshot, raw=raw, stage=MoEStage.load(raw))
+        await self._tell_of_stage(after, decision)
+
+    async def _tell_of_stage(self, snapshot: StageSnapshot, decision: StageDecision) -> None:
+        now = self.clock.now()
+        status = describe_stage(snapshot, decision.relocations, now)
+        await write_status(self.api, resources.STAGES, snapshot.raw, status.dump())
+        owner = controller_reference(snapshot.raw)
+        occasion = str(snapshot.stage.metadata.generation)
+        for about in (reference(snapshot.raw), owner):
+            await self._post(about, decision.events, occasion)
+
+    async def _reconcile_deployment(self, key: Key) -> None:
+        snapshot = await observe_deployment(self.api, key.namespace, key.name)
+        if snapshot is None:
+            return
+        decision = decide_deployment(snapshot, self.images)
+        await act_on_deployment(self.api, snapshot, decision)
+        before = MoEDeploymentStatus.load(snapshot.raw.get("status") or {})
+        status = describe_deployment(snapshot, decision.verdict, self.clock.now())
+        await write_status(self.api, resources.DEPLOYMENTS, snapshot.raw, status.dump())
+        events = (*decision.events, *condition_events(before.conditions, status.conditions))
+        await self._post(reference(snapshot.raw), events, snapshot.raw["metadata"]["resourceVersion"])
+
+    async def _post(self, about: Json | None, events: Iterable[Event], occasion: str) -> None:
+        if about is not None:
+            await post(self.api, about, events, occasion=occasion, now=self.clock.now())

@@ -1,0 +1,88 @@
+"""A MoEDeployment's status: the sum of its stages' statuses, the plan's verdict and its gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from moe_api import names
+from moe_api.conditions import find, is_true, upsert
+from moe_api.deployment import MoEDeploymentStatus
+from moe_api.names import ConditionType
+from moe_api.stage import MoEStage
+from moe_operator.decide.actions import Verdict
+from moe_operator.snapshot import DeploymentSnapshot
+from moe_operator.status.deployment_conditions import Sum, deployment_conditions, leading_reason
+
+
+def describe_deployment(snapshot: DeploymentSnapshot, verdict: Verdict, now: datetime) -> MoEDeploymentStatus:
+    """The status of the MoEDeployment as its stages are now."""
+    metadata = snapshot.raw["metadata"]
+    before = _status_before(snapshot)
+    total = _sum(snapshot, verdict)
+    conditions = list(before.conditions)
+    for condition in deployment_conditions(total):
+        known = find(conditions, condition.type)
+        if condition.type == ConditionType.AVAILABLE and total.is_ignoring and known is not None:
+            # It tells of the spec that was accepted; a wait for the newer one is not satisfied by it.
+            condition = condition.model_copy(update={"observed_generation": known.observed_generation})
+        conditions = upsert(conditions, condition, now=now)
+    stages = snapshot.stages
+    ready, experts = sum(s.status.ready_experts for s in stages), sum(len(s.spec.experts) for s in stages)
+    return MoEDeploymentStatus(
+        observed_generation=metadata["generation"],
+        replicas=len({stage.spec.replica for stage in stages}),
+        ready_replicas=_ready_replicas(total),
+        selector=names.worker_selector(metadata["name"]),
+        layout=verdict.layout or before.layout,
+        experts=f"{ready}/{experts}",
+        ready_experts=ready,
+        total_experts=experts,
+        coverage=min((stage.status.coverage for stage in stages), default=0),
+        gpus=_gpus(stages),
+        reason=leading_reason(conditions),
+        conclusion=verdict.conclusion or before.conclusion,
+        conditions=conditions,
+    )
+
+
+def _status_before(snapshot: DeploymentSnapshot) -> MoEDeploymentStatus:
+    return MoEDeploymentStatus.load(snapshot.raw.get("status") or {})
+
+
+def _sum(snapshot: DeploymentSnapshot, verdict: Verdict) -> Sum:
+    deployment = snapshot.deployment
+    gateway = snapshot.owned.get(("Deployment", names.gateway_name(snapshot.raw["metadata"]["name"])))
+    total = Sum(
+        generation=snapshot.raw["metadata"]["generation"],
+        verdict=verdict,
+        stages=snapshot.stages,
+        num_replicas=0,
+        has_targets=False,
+        wants_gateway=False,
+        has_gateway=bool(gateway and gateway.get("status", {}).get("readyReplicas")),
+    )
+    if deployment is None:
+        return total
+    return replace(
+        total,
+        num_replicas=deployment.spec.replicas,
+        has_targets=bool(deployment.spec.targets.dump()),
+        wants_gateway=deployment.spec.gateway.replicas > 0,
+    )
+
+
+def _ready_replicas(total: Sum) -> int:
+    return sum(1 for stages in total.by_replica().values() if _is_ready(stages))
+
+
+def _is_ready(stages: Sequence[MoEStage]) -> bool:
+    return len(stages) == stages[0].spec.stages and all(
+        is_true(stage.status.conditions, ConditionType.AVAILABLE) for stage in stages
+    )
+
+
+def _gpus(stages: Sequence[MoEStage]) -> str:
+    serving = sum(1 for stage in stages for rank in stage.status.ranks if rank.state == "serving")
+    return f"{serving}/{sum(len(stage.spec.ranks) for stage in stages)}"

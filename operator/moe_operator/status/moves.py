@@ -1,0 +1,54 @@
+"""The record of the last moves on a MoEStage: what moved because of what, and how long it took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from moe_api.conditions import rfc3339_micro
+from moe_api.stage import MoveStatus
+from moe_operator.decide.actions import Relocation
+from moe_operator.decide.seats import Seats
+
+KEPT_MOVES = 16
+
+
+def next_moves(
+    before: list[MoveStatus], relocations: Iterable[Relocation], seats: Seats, now: datetime
+) -> list[MoveStatus]:
+    """The moves so far with those now loaded, and the new ones; the last 16."""
+    moves = [*before, *(_move(relocation, now) for relocation in relocations)]
+    return [_with_load(move, seats, now) for move in moves][-KEPT_MOVES:]
+
+
+def _move(relocation: Relocation, now: datetime) -> MoveStatus:
+    targets = {move.to_rank for move in relocation.moves} | {move.to_rank for move in relocation.lane_moves}
+    return MoveStatus(
+        time=rfc3339_micro(now),
+        cause=f"{relocation.reason}: {relocation.message}",
+        rank=relocation.rank,
+        node=relocation.node,
+        gpu=relocation.gpu,
+        experts=[move.expert for move in relocation.moves],
+        lanes=[move.lane for move in relocation.lane_moves],
+        to_ranks=sorted(targets),
+        commit_ms=_milliseconds_since(relocation.since, now),
+    )
+
+
+def _with_load(move: MoveStatus, seats: Seats, now: datetime) -> MoveStatus:
+    """`load_ms` is filled in once, when each expert of the move is held by one of its new hosts."""
+    if move.load_ms is not None or not move.experts:
+        return move
+    if not all(any(seats.holds(rank, expert) for rank in move.to_ranks) for expert in move.experts):
+        return move
+    return move.model_copy(update={"load_ms": _milliseconds_since(move.time, now)})
+
+
+def _milliseconds_since(moment: str, now: datetime) -> int | None:
+    """From an RFC 3339 time to now, never below 0; None where there is no such time."""
+    try:
+        then = datetime.fromisoformat(moment)
+    except ValueError:
+        return None
+    return max(0, round((now - then).total_seconds() * 1000)) if then.tzinfo else None
