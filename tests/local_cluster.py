@@ -89,7 +89,9 @@ class LocalCluster:
         return done
 
 
-def start(folder: Path, *, nodes: int, gpus_per_node: int, crds: tuple[Path, ...], preload: tuple[str, ...]) -> LocalCluster:
+def start(
+    folder: Path, *, nodes: int, gpus_per_node: int, crds: tuple[Path, ...], preload: tuple[str, ...]
+) -> LocalCluster:
     """Brings a cluster up under a folder of its own."""
     state, binaries = State(folder), ensure(os.environ, say)
     wish = cluster.Wish(nodes=nodes, gpus_per_node=gpus_per_node, crds=crds, preload=preload)

@@ -35,7 +35,7 @@ class Api:
     async def connect(cls, kubeconfig: Path) -> AsyncIterator[Api]:
         """A client with the identity that a kubeconfig names."""
         settings = client.Configuration()
-        await config.load_kube_config(config_file=str(kubeconfig), client_configuration=settings)
+        await config.load_kube_config(config_file=str(kubeconfig), client_configuration=settings)  # type: ignore[no-untyped-call]  # no types
         settings.connection_pool_maxsize = 64
         async with client.ApiClient(settings) as api_client:
             yield cls(api_client)
@@ -139,7 +139,7 @@ class Api:
         url = self._base + path + (f"?{urlencode(query)}" if query else "")
         headers = {"Content-Type": content, "Accept": "application/json"}
         try:
-            wrapped = await self._client.rest_client.request(
+            wrapped = await self._client.rest_client.request(  # type: ignore[no-untyped-call]  # no types
                 method, url, headers=headers, body=body, _request_timeout=timeout
             )
             response: aiohttp.ClientResponse = wrapped.response

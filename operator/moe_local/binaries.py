@@ -72,8 +72,9 @@ def cache_root(environment: Mapping[str, str]) -> Path:
 def cache_key(go: Go) -> str:
     """A hash of everything that decides what the build gives."""
     digest = hashlib.sha256()
-    for part in ((TOOLS / "go.mod").read_bytes(), (TOOLS / "go.sum").read_bytes(), go.version, *_flags()):
-        digest.update(part if isinstance(part, bytes) else part.encode())
+    words = [word.encode() for word in (go.version, *_flags())]
+    for part in ((TOOLS / "go.mod").read_bytes(), (TOOLS / "go.sum").read_bytes(), *words):
+        digest.update(part)
         digest.update(b"\0")
     return digest.hexdigest()[:16]
 

@@ -105,9 +105,7 @@ def _prepare(state: State, wish: Wish) -> Settings:
     return settings
 
 
-def _start_all(
-    plane: Plane, state: State, wish: Wish, binaries: Binaries, say: Say, started: list[str]
-) -> None:
+def _start_all(plane: Plane, state: State, wish: Wish, binaries: Binaries, say: Say, started: list[str]) -> None:
     def start(name: str) -> None:
         started.append(name) if plane.start(name) else None
 

@@ -7,6 +7,7 @@ it, reaps orphans, and ends with the program's code, whereupon the kernel kills 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib.metadata
 import os
 import shutil
@@ -44,7 +45,7 @@ class Order:
         return cls(**{**raw, "argv": tuple(raw["argv"]), "mounts": mounts})
 
 
-Entry = Callable[[], object]
+Entry = Callable[[], str | int | None]
 
 
 def run_container(kernel: Kernel, order: Order, report: int) -> NoReturn:
@@ -54,15 +55,14 @@ def run_container(kernel: Kernel, order: Order, report: int) -> NoReturn:
         _reset(report)
         # The log is opened first: it need not be visible inside.
         log = os.open(order.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.dup2(log, 1), os.dup2(log, 2)
-        os.close(log)
+        _write_to(log)
         enter_root(kernel, order.root, order.mounts)
         program = os.fork()
         if program == 0:
             _run_program(order, report)
         os.close(report)
         _serve_as_init(program)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  # a forked child must not return into its parent's code
         _fail(report, error)
 
 
@@ -72,8 +72,7 @@ def run_inside(kernel: Kernel, order: Order, report: int) -> NoReturn:
         kernel.die_with_parent()
         _reset(report)
         log = os.open(order.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.dup2(log, 1), os.dup2(log, 2)
-        os.close(log)
+        _write_to(log)
         names = {"mnt": CLONE_NEWNS, "pid": CLONE_NEWPID}
         handles = {os.open(f"/proc/{order.join}/ns/{name}", os.O_RDONLY): flag for name, flag in names.items()}
         for handle, flag in handles.items():
@@ -85,7 +84,7 @@ def run_inside(kernel: Kernel, order: Order, report: int) -> NoReturn:
             _run_program(order, report)
         os.close(report)
         os._exit(_code(os.waitpid(program, 0)[1]))
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  # as above
         _fail(report, error)
 
 
@@ -119,7 +118,7 @@ def _run_program(order: Order, report: int) -> NoReturn:
                 " command must be a program of this machine or a console script of the Python environment"
             )
         os.execve(path, list(order.argv), order.env)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  # as above
         _fail(report, error)
 
 
@@ -136,7 +135,7 @@ def _call(entry: Entry, order: Order, report: int) -> NoReturn:
         sys.exit(entry())
     except SystemExit as leaving:
         code = _exit_code(leaving)
-    except BaseException:
+    except BaseException:  # noqa: BLE001  # what the interpreter does with an error of the main program
         traceback.print_exc()
     finally:
         _finish(code)
@@ -160,6 +159,12 @@ def _exit_code(leaving: SystemExit) -> int:
     return 1
 
 
+def _write_to(log: int) -> None:
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+
+
 def _reset(report: int) -> None:
     """Lets go of what the fork copied from the fork server: files, signal handlers."""
     signal.set_wakeup_fd(-1)
@@ -172,10 +177,8 @@ def _reset(report: int) -> None:
 
 def _serve_as_init(program: int) -> NoReturn:
     def forward(number: int, _frame: object) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(program, number)
-        except ProcessLookupError:
-            pass
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, forward)

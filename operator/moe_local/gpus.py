@@ -40,9 +40,7 @@ class Gpu:
 
 def inspect(state: State, settings: Settings) -> list[Gpu]:
     """Every GPU of the cluster."""
-    return [
-        read(state, node, index) for node in settings.node_names for index in range(settings.gpus_per_node)
-    ]
+    return [read(state, node, index) for node in settings.node_names for index in range(settings.gpus_per_node)]
 
 
 def read(state: State, node: str, index: int) -> Gpu:
@@ -103,4 +101,3 @@ def _write(file: Path, text: str) -> None:
     with open(file, "r+") as handle:
         handle.write(text)
         handle.truncate()
-

@@ -71,7 +71,7 @@ class Plane:
         deadline = time.monotonic() + seconds
         while not self.is_healthy(name):
             if not self.is_running(name):
-                raise PlaneError(f"{name} ended while starting; its log {self.log(name)} ends with:\n{self._tail(name)}")
+                raise PlaneError(f"{name} ended while starting; {self.log(name)} ends with:\n{self._tail(name)}")
             if time.monotonic() > deadline:
                 raise PlaneError(
                     f"{name} did not become ready within {seconds:.0f} s; its log {self.log(name)} ends with:\n"

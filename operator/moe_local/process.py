@@ -6,6 +6,7 @@ still matches all three is signalled.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -47,10 +48,8 @@ def identify(pid: int) -> Identity | None:
 
 def is_alive(identity: Identity) -> bool:
     """Whether this very process still runs. Reaps it when it is our own dead child."""
-    try:
+    with contextlib.suppress(ChildProcessError):
         os.waitpid(identity.pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
     return identify(identity.pid) == identity
 
 

@@ -11,7 +11,7 @@ import os
 import platform
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,10 +76,8 @@ class Kernel:
             yield
         finally:
             # In the child this fails, harmlessly: a process cannot leave for an outer pid namespace.
-            try:
+            with suppress(OSError):
                 self.enter(own, CLONE_NEWPID)
-            except OSError:
-                pass
             os.close(own)
 
 

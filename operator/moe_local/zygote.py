@@ -40,7 +40,8 @@ class Zygote:
     def serve(self) -> None:
         """Runs until the daemon closes its end."""
         wakeup, written = socket.socketpair()
-        wakeup.setblocking(False), written.setblocking(False)
+        for end in (wakeup, written):
+            end.setblocking(False)
         signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         self._selector.register(self._control, selectors.EVENT_READ)
@@ -125,7 +126,7 @@ def preload(modules: Sequence[str]) -> list[str]:
     for module in modules:
         try:
             importlib.import_module(module)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # a module may fail in any way; the pods that need it will say so
             notes.append(f"{module} is not preloaded: {error!r}")
     return notes
 

@@ -122,7 +122,8 @@ def test_environment_and_volumes_are_resolved(cluster: LocalCluster, namespace: 
         {"name": "D", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         {"name": "ADDRESS", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
     ]
-    mounts = {"config": "/etc/moe-test/config", "secret": "/var/run/moe/secret", "empty": "/made/here", "labels": "/labels"}
+    mounts = {"config": "/etc/moe-test/config", "secret": "/var/run/moe/secret", "empty": "/made/here"}
+    mounts["labels"] = "/labels"
     labels = {"items": [{"path": "app", "fieldRef": {"fieldPath": "metadata.labels['app']"}}]}
     one = shell(
         "e",
@@ -147,7 +148,7 @@ def test_a_pod_calls_the_api_server_with_a_token_bound_to_itself(cluster: LocalC
     assert output.split() == [f"system:serviceaccount:{namespace}:default", "caller", uid]
 
 
-def test_a_pod_without_a_program_says_so_and_starts_when_its_secret_appears(cluster: LocalCluster, namespace: str) -> None:
+def test_a_pod_says_what_it_misses_and_starts_when_it_is_there(cluster: LocalCluster, namespace: str) -> None:
     env = [{"name": "K", "valueFrom": {"secretKeyRef": {"name": "late", "key": "k"}}}]
     cluster.apply(namespace, pod("lost", ["no-such-program"]), shell("late", FOREVER, container={"env": env}))
 

@@ -59,7 +59,9 @@ class Claims:
                 continue
             self._sockets.append(holder)
             return Subnet(number)
-        raise LocalError("127.244.0.0/16: other clusters hold all 256 pod networks; run `moe-local down` for one of them")
+        raise LocalError(
+            "127.244.0.0/16: other clusters hold all 256 pod networks; run `moe-local down` for one of them"
+        )
 
     def close(self) -> None:
         """Lets go of all."""

@@ -49,9 +49,7 @@ async def serve(state: State) -> None:
                 raise results[0]
 
 
-def _agents(
-    state: State, settings: Settings, api: Api, launcher: Launcher, claims: Claims
-) -> dict[str, NodeAgent]:
+def _agents(state: State, settings: Settings, api: Api, launcher: Launcher, claims: Claims) -> dict[str, NodeAgent]:
     def now() -> datetime.datetime:
         return datetime.datetime.now(datetime.UTC)
 
@@ -73,9 +71,7 @@ def _agents(
     return agents
 
 
-async def _work(
-    state: State, settings: Settings, api: Api, launcher: Launcher, agents: dict[str, NodeAgent]
-) -> None:
+async def _work(state: State, settings: Settings, api: Api, launcher: Launcher, agents: dict[str, NodeAgent]) -> None:
     pods, services = PodDirectory(agents), Services()
     server = Server(agents, pods, services)
     runner = await server.start(state.pki, settings.ports["nodes"])

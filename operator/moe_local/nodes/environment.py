@@ -115,9 +115,7 @@ def decode(kind: str, found: Json) -> dict[str, bytes]:
     return texts | {key: base64.b64decode(value) for key, value in (found.get("binaryData") or {}).items()}
 
 
-def _value(
-    variable: Json, container: Json, known: Mapping[str, str], facts: Facts, lookup: Lookup
-) -> str | None:
+def _value(variable: Json, container: Json, known: Mapping[str, str], facts: Facts, lookup: Lookup) -> str | None:
     source = variable.get("valueFrom")
     if not source:
         return expand(variable.get("value") or "", known)

@@ -25,7 +25,7 @@ from moe_local.errors import StartError
 
 KILLED = 137
 # Read by numeric libraries at import; 256 processes must not start a thread per core each.
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class Launcher:
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "moe_local.zygote", f"--control={theirs.fileno()}"]
         command += [f"--preload={module}" for module in self._preload]
-        with open(self._log, "ab") as log, theirs:
+        with open(self._log, "ab") as log, theirs:  # noqa: ASYNC230  # once per zygote
             zygote = await asyncio.create_subprocess_exec(
                 *command, pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
                 env=_zygote_environment(os.environ), start_new_session=True,

@@ -1,4 +1,4 @@
-"""One pod on a node, from its binding to its removal. Level based: it takes the latest object and goes on from there."""
+"""One pod on a node, from its binding to its removal. Level based: it takes the latest object and goes on."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PodRunner:
         self.uid: str = pod["metadata"]["uid"]
         self.is_gone = False
         self._host = host
-        self._folder = host.folder / "pods" / self.uid
+        self._folder: Path = host.folder / "pods" / self.uid
         self._policy = pod["spec"].get("restartPolicy", "Always")
         self._volumes = Volumes(host.api, pod, self._folder, self._facts)
         spec, shared = pod["spec"], self._shared()
@@ -103,9 +103,8 @@ class PodRunner:
         for runner in self._init + self._main:
             if runner.view.name == container:
                 number = runner.view.restart_count
-                has_begun = "waiting" not in runner.view.state
                 # While it waits for its restart, its last run is what there is to see.
-                numbers = range(number - 1, -1, -1) if previous else range(number if has_begun else number, -1, -1)
+                numbers = range(number - 1 if previous else number, -1, -1)
                 files = (self._log(container, attempt) for attempt in numbers)
                 return next((file for file in files if file.exists()), None)
         return None

@@ -95,7 +95,7 @@ async def _http(spec: Json, address: str, ports: dict[str, int]) -> str:
         secure.check_hostname, secure.verify_mode = False, ssl.CERT_NONE
     reader, writer = await asyncio.open_connection(host, port, ssl=secure)
     try:
-        headers = {"Host": f"{host}:{port}", "User-Agent": "kube-probe/embedded", "Accept": "*/*", "Connection": "close"}
+        headers = {"Host": f"{host}:{port}", "User-Agent": "kube-probe/embedded", "Connection": "close"}
         headers |= {header["name"]: header["value"] for header in spec.get("httpHeaders") or []}
         lines = [f"GET {spec.get('path') or '/'} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
         writer.write("\r\n".join([*lines, "", ""]).encode())

@@ -105,7 +105,8 @@ class ContainerRunner:
 
     async def execute(self, command: list[str], timeout: float) -> tuple[int, str]:
         """Runs a command inside the container; gives its exit code and the start of its output."""
-        assert self._child is not None and self._order is not None
+        assert self._child is not None
+        assert self._order is not None
         log = Path(f"{self._order.log}.exec-{time.monotonic_ns()}")
         order = Order(argv=tuple(command), env=self._order.env, cwd=self._order.cwd, log=str(log), join=self._child.pid)
         try:
@@ -114,11 +115,11 @@ class ContainerRunner:
             if not done:
                 self._host.launcher.kill(child, signal.SIGKILL)
                 return KILLED, f"command timed out after {timeout:g} s"
-            return child.ended.result(), log.read_text(errors="replace")[:1000]
+            return child.ended.result(), _start_of(log)
         except StartError as error:
             return 126, str(error)
         finally:
-            log.unlink(missing_ok=True)
+            log.unlink(missing_ok=True)  # noqa: ASYNC240  # a small local file
 
     async def _run_once(self) -> int | None:
         """One run; None when it could not even start."""
@@ -246,3 +247,7 @@ class ContainerRunner:
                 self._host.events.record(self._pod.read(), "Warning", f"Failed{name[0].upper()}{name[1:]}Hook", message)
         elif (hook.get("sleep") or {}).get("seconds"):
             await asyncio.sleep(min(float(hook["sleep"]["seconds"]), seconds))
+
+
+def _start_of(log: Path) -> str:
+    return log.read_text(errors="replace")[:1000]

@@ -181,7 +181,9 @@ class Volumes:
             raise StartError("ContainerCreating", f"persistentVolumeClaim {claim}: {error.message}") from error
         source = volume.get("hostPath") or volume.get("local")
         if not source:
-            raise StartError("ContainerCreating", f"persistentVolume {name}: embedded nodes mount hostPath and local only")
+            raise StartError(
+                "ContainerCreating", f"persistentVolume {name}: only hostPath and local can be mounted here"
+            )
         return _host_path(source)
 
 
