@@ -64,7 +64,8 @@ def _structural(shape: ModelShape, hardware: Hardware, constraints: Constraints,
         choice=f"EP {degrees.expert} per stage x PP {degrees.pipeline}: {_product(shape, best)}",
         why=f"fewest experts on one GPU ({best.experts_per_gpu}), a layer's experts over {degrees.expert} GPUs, then "
         f"as many stages as remain: {_layers_per_stage(shape, degrees.pipeline)}, "
-        f"{_count(degrees.expert // size, 'pod')} of {size} GPUs a stage. Attention is sharded by sequence: {degrees.expert} lanes",
+        f"{_count(degrees.expert // size, 'pod')} of {size} GPUs a stage. Attention is sharded by sequence: "
+        f"{degrees.expert} lanes",
     )
 
 

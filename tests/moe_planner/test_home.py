@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from moe_planner.home import home, is_home
+from moe_planner.layout import LaneSeat, StageLayout
+from moe_planner.moves import Room
+from moe_planner.rehost import rehost
+from tests.moe_planner.inputs import any_stage, stage
+
+ROOM = Room(lanes_per_rank=3)
+
+
+def loading_pairs(layout: StageLayout) -> frozenset[tuple[int, int]]:
+    return frozenset((copy.expert, copy.rank) for copy in layout.copies if copy.state == "loading")
+
+
+def test_the_way_home_is_load_then_switch() -> None:
+    planned = stage(ranks=4, experts=4)
+    moved = rehost(planned, lost=frozenset({1}), room=ROOM).layout
+    healthy = frozenset(planned.ranks)
+    first = home(moved, planned, available=healthy)
+    assert first.masked == ()
+    assert (first.hosts(1), first.loading(1)) == ((0,), (1,))
+    assert first.lanes == moved.lanes
+    assert home(first, planned, available=healthy) == first
+    second = home(first, planned, available=healthy, loaded=frozenset({(1, 1)}))
+    assert second == planned
+    assert is_home(second, planned)
+
+
+def test_a_layout_at_home_stays_as_it_is() -> None:
+    planned = stage(copies=2)
+    assert home(planned, planned, available=frozenset(planned.ranks)) == planned
+
+
+def test_ranks_that_are_not_available_stay_masked() -> None:
+    planned = stage(ranks=4, experts=4)
+    moved = rehost(planned, lost=frozenset({1}), room=ROOM).layout
+    assert home(moved, planned, available=frozenset({0, 2, 3})) == moved
+
+
+def test_an_expert_without_any_host_is_served_at_home_at_once() -> None:
+    planned = stage(ranks=4, experts=4)
+    gone = rehost(planned, lost=frozenset(planned.ranks), room=ROOM).layout
+    assert home(gone, planned, available=frozenset(planned.ranks)) == planned
+
+
+def test_a_lane_waits_while_its_home_is_full() -> None:
+    planned = stage(ranks=4, experts=4)
+    seats = tuple(LaneSeat(lane=lane, rank=rank) for lane, rank in enumerate((3, 0, 0, 3)))
+    crowded = replace(planned, lanes=seats, masked=(1, 2))
+    available = frozenset({0, 3})
+    assert home(crowded, planned, available=available, room=Room(lanes_per_rank=2)).lanes == seats
+    assert home(crowded, planned, available=available, room=Room(lanes_per_rank=3)).lanes_at(0) == (0, 1, 2)
+    assert home(crowded, planned, available=frozenset(range(4)), room=Room(lanes_per_rank=1)) == planned
+
+
+@settings(max_examples=300, deadline=None)
+@given(any_stage(), st.data())
+def test_home_converges_to_the_plan_in_bounded_commits_under_any_order_of_loading(
+    planned: StageLayout, data: st.DataObject
+) -> None:
+    layout = planned
+    for _ in range(data.draw(st.integers(1, 3))):
+        lost = data.draw(st.frozensets(st.sampled_from(planned.ranks)))
+        layout = rehost(layout, lost=lost, room=ROOM).layout
+    healthy = frozenset(planned.ranks)
+    commits = 0
+    loaded: frozenset[tuple[int, int]] = frozenset()
+    while not is_home(layout, planned):
+        following = home(layout, planned, available=healthy, loaded=loaded, room=ROOM)
+        if following == layout:
+            waiting = sorted(loading_pairs(layout) - loaded)
+            assert waiting, "nothing to wait for, and not at home"
+            loaded |= data.draw(st.sets(st.sampled_from(waiting), min_size=1).map(frozenset))
+            continue
+        assert all(following.hosts(e) for e in layout.experts if layout.hosts(e)), "an expert lost its host"
+        assert all(len(following.lanes_at(rank)) <= ROOM.lanes_per_rank for rank in following.ranks)
+        layout = following
+        commits += 1
+        assert commits <= 1 + len(planned.copies)
+    assert home(layout, planned, available=healthy, loaded=loaded, room=ROOM) == layout
+
+
+@settings(max_examples=150, deadline=None)
+@given(any_stage(), st.data())
+def test_it_takes_two_commits_when_all_have_loaded(planned: StageLayout, data: st.DataObject) -> None:
+    lost = data.draw(st.frozensets(st.sampled_from(planned.ranks)))
+    layout = rehost(planned, lost=lost, room=ROOM).layout
+    healthy = frozenset(planned.ranks)
+    first = home(layout, planned, available=healthy, room=ROOM)
+    second = home(first, planned, available=healthy, loaded=loading_pairs(first), room=ROOM)
+    assert is_home(second, planned)
