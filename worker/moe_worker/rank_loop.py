@@ -45,6 +45,7 @@ class RankLoop:
         self._clock = clock
         self._log = log
         self._is_busy = False
+        self._is_woken = False
         self._is_stopped = False
         self._told: dict[str, Any] = {}
         self._next_beat = 0.0
@@ -52,8 +53,10 @@ class RankLoop:
         self._load_started: dict[int, float] = {}
         self._terms: dict[int, int] = {}
 
-    def run(self) -> None:
+    def run(self, wakeup_fd: int) -> None:
+        """`wakeup_fd` becomes readable when the compute has loaded something."""
         self._transport.watch(self._control.fileno(), self._hear)
+        self._transport.watch(wakeup_fd, self._wake)
         while not self._is_stopped:
             self._turn()
 
@@ -65,7 +68,8 @@ class RankLoop:
         for event in events:
             core.on_event(event, now)
         deadline = core.next_deadline()
-        if deadline is not None and deadline <= now:
+        if self._is_woken or (deadline is not None and deadline <= now):
+            self._is_woken = False
             core.tick(now)
         self._is_busy = core.run_one(now)
         transport.flush()
@@ -84,6 +88,10 @@ class RankLoop:
         if self._next_look is not None:
             until = min(until, self._next_look)
         return max(until - self._clock(), 0.0)
+
+    def _wake(self) -> None:
+        self._is_woken = True
+        self._next_look = self._clock()
 
     def _hear(self) -> None:
         try:

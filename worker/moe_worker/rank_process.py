@@ -17,7 +17,7 @@ from moe_worker.device.base import Device, DeviceError
 from moe_worker.device.opening import open_device
 from moe_worker.errors import EXIT_DEVICE, EXIT_MODEL
 from moe_worker.logs import Logger
-from moe_worker.model.engine import open_engine
+from moe_worker.model.engine import Engine, open_engine
 from moe_worker.model.errors import CheckpointError
 from moe_worker.protocol.rank import RankCore
 from moe_worker.protocol.settings import Identity
@@ -57,24 +57,22 @@ def _serve(settings: RankSettings, control: ControlChannel, log: Logger) -> None
     # Peers may get through to the kernel at once; they are greeted when the weights are here.
     transport = _make_transport(settings, log)
     device = open_device(settings.gpu, os.environ)
-    core = _make_core(settings, device, transport)
+    engine = _open_engine(settings, device)
+    who = Identity(rank=settings.rank, pod_uid=settings.pod_uid, incarnation=settings.incarnation)
+    core = RankCore(who, settings.settings(), engine, transport)
     log.info(f"up in {(time.monotonic() - started) * 1000:.0f} ms on {device.name} at {settings.address}")
     loop = RankLoop(core=core, transport=transport, control=control, device=device, clock=time.monotonic, log=log)
-    loop.run()
+    loop.run(engine.wakeup_fd)
 
 
-def _make_core(settings: RankSettings, device: Device, transport: TcpTransport) -> RankCore:
-    protocol_settings = settings.settings()
-    engine = open_engine(
+def _open_engine(settings: RankSettings, device: Device) -> Engine:
+    return open_engine(
         Path(settings.model_path),
         device=device,
-        settings=protocol_settings,
+        settings=settings.settings(),
         dtype=settings.dtype,
         declared=settings.shape,
     )
-    transport.watch(engine.wakeup_fd, lambda: None)
-    who = Identity(rank=settings.rank, pod_uid=settings.pod_uid, incarnation=settings.incarnation)
-    return RankCore(who, protocol_settings, engine, transport)
 
 
 def _make_transport(settings: RankSettings, log: Logger) -> TcpTransport:

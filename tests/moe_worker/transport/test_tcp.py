@@ -1,0 +1,279 @@
+"""Transports of several ranks in one process over real loopback sockets: order, loss, reconnection, strangers, slow readers."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from moe_wire.framing import PREFIX, encode
+from moe_wire.handshake import Identity, make_hello
+from moe_wire.messages import Broken, Challenge, Dispatch, DType, Message, NotHere, Payload, Reset, Result, Sampling, Submit
+from moe_worker.protocol.transport import Answered, Arrived, Connected, ConnectionClosed, Event, Lost
+from moe_worker.protocol.view import SeatView, StageView, View
+from moe_worker.transport.tcp import MAX_STRANGERS, TcpTransport
+
+SECRET = b"k" * 32
+
+
+def bound(port: int = 0) -> socket.socket:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", port))
+    return sock
+
+
+@dataclass
+class Node:
+    """One rank's transport, and what it has told."""
+
+    rank: int
+    listener: socket.socket
+    incarnation: int = 1
+    secret: bytes = SECRET
+    events: list[Event] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.address = "{}:{}".format(*self.listener.getsockname())
+        self.transport = TcpTransport(
+            identity=Identity(
+                kind="rank",
+                deployment="d",
+                replica=0,
+                rank=self.rank,
+                pod_uid=f"uid-{self.rank}",
+                incarnation=self.incarnation,
+            ),
+            secret=self.secret,
+            listener=self.listener,
+            clock=time.monotonic,
+            log=self.log.append,
+            max_frame_bytes=1 << 26,
+            max_queued_bytes=1 << 26,
+        )
+        self.transport.listen()
+
+    def seat(self) -> SeatView:
+        return SeatView(rank=self.rank, pod_uid=f"uid-{self.rank}", gpu=0, address=self.address)
+
+    def poll(self) -> None:
+        self.events += self.transport.poll(0.001)
+        self.transport.flush()
+
+    def told(self, kind: type) -> list[Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+class Net:
+    """Nodes that are polled in turn until something holds."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+
+    def add(self, rank: int, **options: object) -> Node:
+        port = options.pop("port", 0)
+        assert isinstance(port, int)
+        node = Node(rank, bound(port), **options)  # type: ignore[arg-type]  # any field
+        self.nodes.append(node)
+        return node
+
+    def introduce(self, *, epoch: int = 1, dialling: bool = True) -> None:
+        """Everyone is in everyone's view, and dialled."""
+        seats = {node.rank: node.seat() for node in self.nodes}
+        stage = StageView(stage=0, epoch=epoch, seats=seats, serving={}, loading={}, lanes={})
+        for node in self.nodes:
+            wanted = {rank: seat for rank, seat in seats.items() if rank != node.rank}
+            node.transport.follow(View(own=stage, previous=stage, next=stage), wanted if dialling else {})
+
+    def until(self, is_true: Callable[[], bool], limit_s: float = 8.0) -> None:
+        deadline = time.monotonic() + limit_s
+        while not is_true():
+            assert time.monotonic() < deadline, [(node.rank, node.events, node.log) for node in self.nodes]
+            for node in self.nodes:
+                node.poll()
+
+    def drop(self, node: Node) -> None:
+        """As if the process had been killed."""
+        self.nodes.remove(node)
+        node.transport.close()
+
+
+@pytest.fixture
+def net() -> Iterator[Net]:
+    net = Net()
+    yield net
+    for node in net.nodes:
+        node.transport.close()
+
+
+def rows(num_bytes: int = 8) -> Payload:
+    return Payload(DType.FLOAT32, (1, num_bytes // 4), b"\x01" * num_bytes)
+
+
+def dispatch(step: int, num_bytes: int = 8) -> Dispatch:
+    return Dispatch(0, 1, step, 0, 0, 0, rows(num_bytes))
+
+
+def connected_pair(net: Net) -> tuple[Node, Node]:
+    a, b = net.add(0), net.add(1)
+    net.introduce()
+    net.until(lambda: a.transport.num_connected() == b.transport.num_connected() == 1)
+    return a, b
+
+
+def arrived(node: Node) -> list[Message]:
+    return [event.message for event in node.events if isinstance(event, Arrived)]
+
+
+def test_peers_of_a_view_connect_and_learn_incarnations(net: Net) -> None:
+    a, b = net.add(0), net.add(1, incarnation=7)
+    net.introduce()
+    net.until(lambda: bool(a.told(Connected) and b.told(Connected)))
+    assert a.events == [Connected(1, 7)]
+
+
+def test_requests_arrive_in_order_and_answers_come_back_on_the_same_connection(net: Net) -> None:
+    a, b = connected_pair(net)
+    for step in range(500):
+        a.transport.send(1, dispatch(step))
+    net.until(lambda: len(arrived(b)) == 500)
+    assert [message.step for message in arrived(b) if isinstance(message, Dispatch)] == list(range(500))
+    connection = next(event.connection for event in b.events if isinstance(event, Arrived))
+    b.transport.reply(connection, NotHere(0, 1, 2, 0, 0, 0))
+    b.transport.reply(connection, Broken(0, 9))
+    net.until(lambda: len(a.told(Answered)) == 2)
+    assert a.told(Answered) == [Answered(1, NotHere(0, 1, 2, 0, 0, 0)), Answered(1, Broken(0, 9))]
+
+
+def test_big_frames_pass_both_ways_at_once_through_tiny_buffers(net: Net) -> None:
+    """Both sides write far more than the kernel takes before they read: neither may wait for the other."""
+    a, b = net.add(0), net.add(1)
+    for node in (a, b):
+        node.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        node.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    net.introduce()
+    net.until(lambda: a.transport.num_connected() == b.transport.num_connected() == 1)
+    for step in range(8):
+        a.transport.send(1, dispatch(step, 1 << 20))
+        b.transport.send(0, dispatch(step, 1 << 20))
+    net.until(lambda: len(arrived(a)) == len(arrived(b)) == 8, 30.0)
+    assert arrived(a) == arrived(b) == [dispatch(step, 1 << 20) for step in range(8)]
+
+
+def test_a_killed_peer_is_lost_and_found_again_where_it_was(net: Net) -> None:
+    a, b = connected_pair(net)
+    port = b.listener.getsockname()[1]
+    net.drop(b)
+    net.until(lambda: bool(a.told(Lost)))
+    net.until(lambda: 1 in a.transport.unreachable(0.0))
+    a.transport.send(1, dispatch(0))
+    again = net.add(1, incarnation=2, port=port)
+    net.introduce()
+    net.until(lambda: len(a.told(Connected)) == 2)
+    assert [type(event) for event in a.events] == [Connected, ConnectionClosed, Lost, Connected] or [
+        type(event) for event in a.events
+    ] == [Connected, Lost, ConnectionClosed, Connected]
+    assert a.events[-1] == Connected(1, 2)
+    assert a.transport.unreachable(0.0) == {}
+    assert arrived(again) == []
+
+
+def test_who_leaves_the_view_is_cut_off_on_both_sides(net: Net) -> None:
+    a, b = connected_pair(net)
+    alone = StageView(stage=0, epoch=2, seats={0: a.seat()}, serving={}, loading={}, lanes={})
+    a.transport.follow(View(own=alone, previous=alone, next=alone), {})
+    net.until(lambda: bool(a.told(ConnectionClosed)) and bool(a.told(Lost)) and bool(b.told(Lost)))
+    net.until(lambda: any("is not in the layout of epoch 2" in line for line in a.log))
+
+
+def test_another_pod_in_the_same_seat_is_not_let_in(net: Net) -> None:
+    a, b = net.add(0), net.add(1)
+    seats = {0: a.seat(), 1: SeatView(rank=1, pod_uid="uid-other", gpu=0, address=b.address)}
+    stage = StageView(stage=0, epoch=1, seats=seats, serving={}, loading={}, lanes={})
+    a.transport.follow(View(own=stage, previous=stage, next=stage), {1: seats[1]})
+    b.transport.follow(View(own=stage, previous=stage, next=stage), {0: seats[0]})
+    net.until(lambda: any("rank 1 of pod uid-1 is not in the layout" in line for line in a.log))
+    assert a.told(Connected) == b.told(Connected) == []
+
+
+def test_an_older_incarnation_is_not_let_in_after_a_newer_one(net: Net) -> None:
+    a, b = net.add(0), net.add(1, incarnation=5)
+    net.introduce()
+    net.until(lambda: bool(b.told(Connected)))
+    net.drop(b)
+    net.add(1, incarnation=4)
+    net.introduce()
+    net.until(lambda: any("incarnation 4 of rank 1 comes after 5" in line for line in a.log))
+
+
+def test_a_peer_with_another_secret_never_connects(net: Net) -> None:
+    a, b = net.add(0), net.add(1, secret=b"x" * 32)
+    net.introduce()
+    net.until(lambda: any("does not know the deployment's secret" in line for line in a.log))
+    assert a.told(Connected) == b.told(Connected) == []
+
+
+@pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", PREFIX.pack(2**31, 2**31, 2), b"\xff" * 4096])
+def test_a_stranger_that_sends_garbage_is_dropped_and_hurts_nobody(net: Net, garbage: bytes) -> None:
+    a, b = connected_pair(net)
+    with socket.create_connection(a.listener.getsockname()) as stranger:
+        stranger.sendall(garbage)
+        net.until(lambda: any("handshake ended" in line for line in a.log))
+    a.transport.send(1, dispatch(3))
+    net.until(lambda: len(arrived(b)) == 1)
+
+
+def test_silent_strangers_are_bounded_and_the_oldest_goes_first(net: Net) -> None:
+    a, _ = connected_pair(net)
+    strangers = [socket.create_connection(a.listener.getsockname()) for _ in range(MAX_STRANGERS + 1)]
+    net.until(lambda: any("connections without a handshake" in line for line in a.log))
+    for stranger in strangers:
+        stranger.close()
+
+
+def test_a_gateway_is_let_in_on_the_proof_alone_and_may_only_submit(net: Net) -> None:
+    a, _ = connected_pair(net)
+    who = Identity(kind="gateway", deployment="d", replica=0, rank=-1, pod_uid="g", incarnation=1)
+    with socket.create_connection(a.listener.getsockname()) as gateway:
+        gateway.setblocking(False)
+        challenge = Challenge(_read_frame(net, gateway)[PREFIX.size + 4 :])
+        gateway.sendall(b"".join(encode(make_hello(SECRET, who, 0, challenge, b"n" * 32))))
+        _read_frame(net, gateway)
+        submit = Submit(b"r" * 16, (1, 2), (), Sampling(), 4, ())
+        gateway.sendall(b"".join(encode(submit)))
+        net.until(lambda: arrived(a) == [submit])
+        gateway.sendall(b"".join(encode(Reset(0, 1))))
+        net.until(lambda: bool(a.told(ConnectionClosed)))
+    assert arrived(a) == [submit]
+
+
+def test_an_answer_where_a_request_is_due_ends_the_connection(net: Net) -> None:
+    a, b = connected_pair(net)
+    a.transport.send(1, Result(0, 1, 2, 0, 0, 0, rows()))
+    net.until(lambda: bool(a.told(Lost)))
+    assert b.told(Arrived) == []
+
+
+def test_a_peer_that_does_not_read_is_given_up_when_too_much_waits_for_it(net: Net) -> None:
+    a, b = connected_pair(net)
+    net.nodes.remove(b)
+    for step in range(80):
+        a.transport.send(1, dispatch(step, 1 << 20))
+    net.until(lambda: bool(a.told(Lost)))
+    b.transport.close()
+
+
+def _read_frame(net: Net, sock: socket.socket) -> bytes:
+    data = b""
+
+    def is_whole() -> bool:
+        nonlocal data
+        try:
+            data += sock.recv(4096)
+        except BlockingIOError:
+            return False
+        return len(data) >= PREFIX.size and len(data) == PREFIX.size + PREFIX.unpack_from(data)[0]
+
+    net.until(is_whole)
+    return data
