@@ -18,11 +18,12 @@ from moe_operator.clock import SystemClock
 from moe_operator.connection import kopf_connection, load_configuration
 from moe_operator.desire.settings import SettingsError
 from moe_operator.handlers import register
-from moe_operator.queue import Backoff, DirtyQueue
+from moe_operator.queue import Backoff, DirtyQueue, Key
 from moe_operator.reconcile import Reconciler
 from moe_operator.settings import HEALTH_PORT, Settings, read_settings
 
 CONNECTIONS = 200
+DEPLOYMENT_REST_SECONDS = 0.2
 
 
 class EndlessBackoffs:
@@ -53,7 +54,7 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
     configuration.connection_pool_maxsize = CONNECTIONS
     api = KubernetesApi(client.ApiClient(configuration))
     reconciler = Reconciler(api=api, clock=SystemClock(), images=settings.images)
-    queue = DirtyQueue(reconciler.reconcile, clock=reconciler.clock, backoff=Backoff())
+    queue = DirtyQueue(reconciler.reconcile, clock=reconciler.clock, backoff=Backoff(), rest_seconds=_rest_seconds)
     try:
         await _serve(settings, configuration, reconciler, queue, stop)
     finally:
@@ -98,6 +99,11 @@ def _register_activities(
     @kopf.on.probe(registry=registry, id="secondsSinceTick")
     async def probe(**_: object) -> float:
         return round(queue.seconds_since_tick(), 1)
+
+
+def _rest_seconds(key: Key) -> float:
+    """A MoEDeployment only sums up: its stages change many times a second while they come up. A stage never rests."""
+    return DEPLOYMENT_REST_SECONDS if key.kind == names.DEPLOYMENT_KIND else 0.0
 
 
 def _kopf_settings() -> kopf.OperatorSettings:

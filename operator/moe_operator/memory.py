@@ -84,7 +84,7 @@ class MemoryApi:
         if place in self._objects:
             return self._store(place, self._objects[place] | copy.deepcopy(body))
         number = next(self._numbers)
-        made = {"apiVersion": resource.api_version, "kind": resource.kind} | copy.deepcopy(body)
+        made: Json = {"apiVersion": resource.api_version, "kind": resource.kind, **copy.deepcopy(body)}
         made["metadata"] = {"uid": f"uid-{number}", "generation": 1, "resourceVersion": str(number)} | made["metadata"]
         self._objects[place] = made
         return copy.deepcopy(made)

@@ -43,10 +43,19 @@ class Backoff:
 class DirtyQueue:
     """The set of keys that need a look, and the workers that look."""
 
-    def __init__(self, reconcile: Callable[[Key], Awaitable[None]], *, clock: Clock, backoff: Backoff) -> None:
+    def __init__(
+        self,
+        reconcile: Callable[[Key], Awaitable[None]],
+        *,
+        clock: Clock,
+        backoff: Backoff,
+        rest_seconds: Callable[[Key], float] = lambda key: 0.0,
+    ) -> None:
+        """`rest_seconds` is the pause after a pass over a key, in which more marks gather; the first never waits."""
         self._reconcile = reconcile
         self._clock = clock
         self._backoff = backoff
+        self._rest_seconds = rest_seconds
         self._dirty: set[Key] = set()
         self._workers: dict[Key, asyncio.Task[None]] = {}
         self._last_tick = clock.monotonic()
@@ -103,7 +112,9 @@ class DirtyQueue:
                 failures = 0 if await self._try(key) else failures + 1
                 if failures:
                     self._dirty.add(key)
-                    await self._clock.sleep(self._backoff.seconds(failures))
+                pause = self._backoff.seconds(failures) if failures else self._rest_seconds(key)
+                if pause:
+                    await self._clock.sleep(pause)
         finally:
             del self._workers[key]
 

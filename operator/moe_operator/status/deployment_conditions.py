@@ -11,6 +11,7 @@ from moe_api.stage import MoEStage
 from moe_operator.decide.actions import Verdict
 
 LISTED = 3
+NO_PLAN = "there is no plan to put into effect"
 # Of several stages with different troubles, the graver one gives its reason.
 GRAVITY = (
     Reason.EXPERTS_LOST,
@@ -70,7 +71,10 @@ def leading_reason(conditions: Iterable[Condition]) -> str:
     found = list(conditions)
     planned, available = find(found, ConditionType.PLANNED), find(found, ConditionType.AVAILABLE)
     degraded, progressing = find(found, ConditionType.DEGRADED), find(found, ConditionType.PROGRESSING)
-    assert planned and available and degraded and progressing, "all four are always described"
+    assert planned is not None, "it is always described"
+    assert available is not None, "it is always described"
+    assert degraded is not None, "it is always described"
+    assert progressing is not None, "it is always described"
     if planned.status != "True":
         return planned.reason
     if degraded.status == "True":
@@ -86,9 +90,7 @@ def _planned(total: Sum) -> Condition:
 def _available(total: Sum) -> Condition:
     if not total.stages:
         if not total.verdict.is_planned:
-            return _condition(
-                ConditionType.AVAILABLE, "False", Reason.NOT_PLANNED, "there is no plan to put into effect"
-            )
+            return _condition(ConditionType.AVAILABLE, "False", Reason.NOT_PLANNED, NO_PLAN)
         if total.num_replicas == 0:
             return _condition(ConditionType.AVAILABLE, "False", Reason.STOPPED, "spec.replicas is 0")
     missing = _missing_stages(total)
@@ -105,17 +107,11 @@ def _available(total: Sum) -> Condition:
 
 
 def _progressing(total: Sum) -> Condition:
-    moving = [
-        s for s in total.stages if is_true(s.status.conditions, ConditionType.PROGRESSING) or not s.status.conditions
-    ]
+    moving = [s for s in total.stages if not s.status.conditions or _is_progressing(s)]
     if total.is_ignoring:
-        return _condition(
-            ConditionType.PROGRESSING, "False", total.verdict.reason, "the changed spec is not put into effect"
-        )
+        return _condition(ConditionType.PROGRESSING, "False", total.verdict.reason, "the spec is not put into effect")
     if not total.verdict.is_planned:
-        return _condition(
-            ConditionType.PROGRESSING, "False", total.verdict.reason, "there is no plan to put into effect"
-        )
+        return _condition(ConditionType.PROGRESSING, "False", total.verdict.reason, NO_PLAN)
     missing = _missing_stages(total)
     if missing:
         return _condition(ConditionType.PROGRESSING, "True", Reason.STARTING, f"{missing} stages are being created")
@@ -126,6 +122,10 @@ def _progressing(total: Sum) -> Condition:
         reason, words = _gravest(total, moving, ConditionType.PROGRESSING)
         return _condition(ConditionType.PROGRESSING, "True", reason or Reason.STARTING, words)
     return _condition(ConditionType.PROGRESSING, "False", Reason.COMPLETE, "nothing left to do")
+
+
+def _is_progressing(stage: MoEStage) -> bool:
+    return is_true(stage.status.conditions, ConditionType.PROGRESSING)
 
 
 def _degraded(total: Sum) -> Condition:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from moe_api.conditions import upsert
-from moe_api.stage import ExpertState, ExpertStatus, MoEStageStatus, RankSpec, RankState, RankStatus
+from moe_api.stage import ExpertSpec, ExpertState, ExpertStatus, MoEStageStatus, RankSpec, RankState, RankStatus
 from moe_operator.decide.actions import Relocation
 from moe_operator.decide.seats import Seats, find_seats
 from moe_operator.snapshot import StageSnapshot
@@ -18,9 +18,7 @@ def describe_stage(snapshot: StageSnapshot, relocations: Iterable[Relocation], n
     """The status of the stage as its spec and its pods are now. `relocations` are what this pass committed."""
     seats, stage = find_seats(snapshot), snapshot.stage
     ranks = [_rank(seat, seats) for seat in stage.spec.ranks]
-    experts = [
-        row for expert in stage.spec.experts for row in _rows(expert.expert, expert.ranks, expert.loading, seats)
-    ]
+    experts = [row for expert in stage.spec.experts for row in _rows(expert, seats)]
     copies = _live_copies(seats)
     facts = Facts(seats=seats, copies=copies, num_planned_copies=_planned_copies(snapshot))
     conditions = list(stage.status.conditions)
@@ -84,12 +82,13 @@ def _rank_state(seat: RankSpec, seats: Seats) -> RankState:
     return report.state
 
 
-def _rows(expert: int, ranks: list[int], loading: list[int], seats: Seats) -> list[ExpertStatus]:
-    layer = expert // seats.snapshot.stage.spec.model.shape.experts
-    if not ranks and not loading:
+def _rows(spec: ExpertSpec, seats: Seats) -> list[ExpertStatus]:
+    """One per host, preferred first."""
+    expert, layer = spec.expert, spec.expert // seats.snapshot.stage.spec.model.shape.experts
+    if not spec.ranks and not spec.loading:
         return [ExpertStatus(expert=expert, layer=layer, state="lost")]
-    rows = [_row(expert, layer, rank, _expert_state(expert, rank, seats), seats) for rank in ranks]
-    return rows + [_row(expert, layer, rank, "loading", seats) for rank in loading]
+    rows = [_row(expert, layer, rank, _expert_state(expert, rank, seats), seats) for rank in spec.ranks]
+    return rows + [_row(expert, layer, rank, "loading", seats) for rank in spec.loading]
 
 
 def _row(expert: int, layer: int, rank: int, state: ExpertState, seats: Seats) -> ExpertStatus:
