@@ -13,27 +13,27 @@ help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install everything into .venv beside building the control plane
-	@$(PYTHON) setup setup
+	@$(PYTHON) -m setup setup
 
 demo: ## Set-up, then a model over 256 GPUs of an embedded cluster; one of them dies (DEMO_KEEP=0: take it down after)
-	@$(PYTHON) setup demo
+	@$(PYTHON) -m setup demo
 	@exec $(BIN)/python -m demo
 
 test: ## Set-up, then lint and every test, with a real control plane
-	@$(PYTHON) setup test
+	@$(PYTHON) -m setup test
 	@$(MAKE) --no-print-directory checks
 	$(PYTEST) tests
 
 test-fast: ## The tests that need no cluster: seconds, for while you work
-	@$(PYTHON) setup setup
+	@$(PYTHON) -m setup setup
 	$(PYTEST) tests -m "not cluster and not e2e and not slow"
 
 e2e-small: ## End to end on 2 stages x 4 ranks: load, a killed rank, a dead GPU
-	@$(PYTHON) setup setup
+	@$(PYTHON) -m setup setup
 	$(PYTEST) tests/e2e/test_small.py -s
 
 lint: ## Ruff, mypy and the import contracts
-	@$(PYTHON) setup setup
+	@$(PYTHON) -m setup setup
 	@$(MAKE) --no-print-directory checks
 
 .PHONY: checks
@@ -44,7 +44,7 @@ checks:
 	$(BIN)/lint-imports
 
 bench: ## Benchmarks (see benchmarks/README.md)
-	@$(PYTHON) setup demo
+	@$(PYTHON) -m setup demo
 	$(BIN)/python -m benchmarks
 
 clean: ## Take the embedded cluster down and remove what was made here (the built control plane stays in its cache)

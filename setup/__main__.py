@@ -1,4 +1,4 @@
-"""Get this machine ready: `python3 setup [setup|demo|test]`.
+"""Get this machine ready: `python3 -m setup [setup|demo|test]`.
 
 Needs the standard library alone, and may be stopped at any moment: what is half done is done again.
 """
@@ -9,11 +9,12 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
-import machine
-from environment import Environment
-from errors import SetupError
-from jobs import Job, run_all, say
+from setup import machine
+from setup.environment import Environment
+from setup.errors import SetupError
+from setup.jobs import Job, run_all, say
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,7 +35,7 @@ def main() -> int:
 
 def set_up(purpose: str) -> None:
     """Check the machine, then install Python packages beside building the control plane."""
-    environment = Environment(ROOT)
+    environment, began = Environment(ROOT), time.monotonic()
     machine.check_system()
     with (ROOT / ".venv.lock").open("w") as lock:
         _wait_for(lock)
@@ -48,12 +49,11 @@ def set_up(purpose: str) -> None:
         if not (ROOT / ".moe-local").exists():
             machine.check_memory(purpose)
         if complete:
-            run_all([_build(environment)])
+            run_all([_build(environment)], began=began)
             return
-        began = time.monotonic()
         say("setting up: Python packages into .venv, and the control plane into a cache beside it (minutes, once)")
-        environment.prepare(with_go=not machine.has_go())
-        run_all([environment.fill(), _build(environment)])
+        environment.prepare(with_go=not machine.has_go(), began=began)
+        run_all([environment.fill(), _build(environment)], began=began)
         environment.mark_complete()
         say(f"ready after {time.monotonic() - began:.0f} s")
 
@@ -63,7 +63,7 @@ def _build(environment: Environment) -> Job:
     return Job("control plane", [str(environment.bin / "moe-local"), "build"], {"PATH": path})
 
 
-def _wait_for(lock) -> None:
+def _wait_for(lock: TextIO) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

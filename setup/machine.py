@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from errors import SetupError
+from setup.errors import SetupError
 
 GIB = 1 << 30
 PYTHON = (3, 11)
@@ -70,7 +70,8 @@ def check_memory(purpose: str) -> None:
 def available_memory() -> int:
     """Bytes that processes started now can use: the kernel's estimate, or what a container's limit leaves."""
     meminfo = Path("/proc/meminfo").read_text()
-    available = int(re.search(r"MemAvailable:\s+(\d+)", meminfo)[1]) * 1024
+    found = re.search(r"MemAvailable:\s+(\d+)", meminfo)
+    available = int(found[1]) * 1024 if found else 0
     try:
         limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
         used = re.search(r"^anon (\d+)", Path("/sys/fs/cgroup/memory.stat").read_text(), re.M)
