@@ -11,10 +11,11 @@ from moe_api.quantity import parse_bytes
 from moe_api.stage import ExpertSpec, LaneSpec, MaskedRank, MoEStageSpec, RankSpec, StageModelSpec
 from moe_planner.inputs import Constraints, Hardware, Workload
 from moe_planner.layout import Copy, LaneSeat, Seat, StageLayout
+from moe_planner.memory import experts_that_fit
 from moe_planner.model import ModelShape
 from moe_planner.moves import Room
 from moe_planner.plan import plan
-from moe_planner.result import Plan
+from moe_planner.result import Degrees, Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +91,14 @@ def plan_deployment(deployment: MoEDeployment, nodes: Sequence[str] | None = Non
     return plan(inputs.shape, inputs.hardware, inputs.workload, inputs.constraints)
 
 
-def room(spec: MoEStageSpec) -> Room:
-    """What a rank of the stage can take when others fail."""
-    return Room(lanes_per_rank=spec.engine.lanes_per_rank)
+def room(spec: MoEStageSpec, deployment: MoEDeploymentSpec | None = None) -> Room:
+    """What a rank of the stage can take when others fail; the deployment tells how many experts fit its memory."""
+    experts = None
+    if deployment is not None:
+        inputs = planner_inputs(deployment)
+        degrees = Degrees(expert=spec.ranks_per_stage, pipeline=spec.stages)
+        experts = experts_that_fit(inputs.shape, inputs.hardware, degrees, inputs.workload)
+    return Room(lanes_per_rank=spec.engine.lanes_per_rank, experts_per_rank=experts)
 
 
 def stage_layout(spec: MoEStageSpec) -> StageLayout:

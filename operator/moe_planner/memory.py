@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import ceil
 
-from moe_planner.inputs import Workload
+from moe_planner.inputs import Hardware, Workload
 from moe_planner.model import ModelShape
 from moe_planner.result import Degrees
 
@@ -56,3 +56,14 @@ def memory_per_gpu(shape: ModelShape, degrees: Degrees, workload: Workload, copi
         kv_cache=workload.lanes_per_rank * workload.kv_tokens_per_lane * shape.kv_bytes_per_token_per_layer * layers,
         buffers=rows * shape.hidden * shape.bytes_per_number * (2 + shape.experts_per_token),
     )
+
+
+def usable_bytes(hardware: Hardware) -> int:
+    return int(hardware.gpu_memory_bytes * USABLE_SHARE)
+
+
+def experts_that_fit(shape: ModelShape, hardware: Hardware, degrees: Degrees, workload: Workload) -> int:
+    """How many experts one GPU can hold beside everything else; at least 0."""
+    needs = memory_per_gpu(shape, degrees, workload, copies=1)
+    others = needs.total - needs.experts - needs.takeover
+    return max(0, (usable_bytes(hardware) - others) // shape.expert_bytes)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from moe_planner.errors import PlanError
 from moe_planner.inputs import Constraints, Hardware, Workload
-from moe_planner.memory import USABLE_SHARE, Memory, experts_per_rank, memory_per_gpu
+from moe_planner.memory import USABLE_SHARE, Memory, experts_per_rank, memory_per_gpu, usable_bytes
 from moe_planner.model import ModelShape
 from moe_planner.placement import gpus_per_pod, nodes_needed
 from moe_planner.result import Alternative, Degrees
@@ -42,10 +42,6 @@ def choose(shape: ModelShape, hardware: Hardware, workload: Workload, constraint
         raise _too_little_memory(candidates, shape, hardware)
     best, *others = sorted(fitting, key=lambda c: _key(c, shape))
     return Choice(best=best, alternatives=_alternatives(best, others, shape))
-
-
-def usable_bytes(hardware: Hardware) -> int:
-    return int(hardware.gpu_memory_bytes * USABLE_SHARE)
 
 
 def _legal(shape: ModelShape, hardware: Hardware, constraints: Constraints) -> Iterator[Degrees]:

@@ -5,10 +5,9 @@ from math import ceil
 
 from moe_planner.inputs import Constraints, Hardware, Workload
 from moe_planner.layout import Layout
-from moe_planner.memory import USABLE_SHARE, Memory
+from moe_planner.memory import USABLE_SHARE, Memory, usable_bytes
 from moe_planner.model import ModelShape
 from moe_planner.result import Check, Verdict
-from moe_planner.search import usable_bytes
 
 
 def verify(
