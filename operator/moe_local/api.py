@@ -78,7 +78,7 @@ class Api:
                 await self._watch(path, query, found["metadata"]["resourceVersion"], changed)
             except ApiError:
                 await asyncio.sleep(delay)
-                delay = min(delay * 2, 2.0)
+                delay = min(delay * 2, 0.5)
 
     async def _watch(
         self, path: str, query: Mapping[str, str], version: str, changed: Callable[[str, Json], None]

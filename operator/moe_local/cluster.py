@@ -49,19 +49,19 @@ def up(state: State, wish: Wish, binaries: Binaries, say: Say) -> Settings:
     """Brings the cluster up, or completes it; what this call started is taken down again when it fails."""
     wish.check()
     with state.locked():
-        settings = _adopt(state, wish)
-        is_new = settings is None
-        if settings is None:
-            settings = _prepare(state, wish)
-        plane = Plane(state, settings, binaries)
+        adopted = _adopt(state, wish)
         started: list[str] = []
         try:
-            _start_all(plane, state, wish, binaries, say, started)
+            settings = adopted or _prepare(state, wish)
+            _start_all(state, settings, wish, binaries, say, started)
+            return settings
         except BaseException:
             say("taking down again what was started")
-            _undo(state, plane, started, is_new=is_new)
+            if adopted is None:
+                _erase(state)
+            else:
+                _stop(Plane(state, adopted, binaries), started)
             raise
-        return settings
 
 
 def down(state: State) -> bool:
@@ -105,7 +105,9 @@ def _prepare(state: State, wish: Wish) -> Settings:
     return settings
 
 
-def _start_all(plane: Plane, state: State, wish: Wish, binaries: Binaries, say: Say, started: list[str]) -> None:
+def _start_all(state: State, settings: Settings, wish: Wish, binaries: Binaries, say: Say, started: list[str]) -> None:
+    plane = Plane(state, settings, binaries)
+
     def start(name: str) -> None:
         started.append(name) if plane.start(name) else None
 
@@ -123,10 +125,7 @@ def _start_all(plane: Plane, state: State, wish: Wish, binaries: Binaries, say: 
         plane.await_ready(name)
 
 
-def _undo(state: State, plane: Plane, started: Sequence[str], *, is_new: bool) -> None:
-    if is_new:
-        _erase(state)
-        return
+def _stop(plane: Plane, started: Sequence[str]) -> None:
     for name in reversed(started):
         plane.stop(name, grace_seconds=1.0)
 

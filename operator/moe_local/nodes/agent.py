@@ -50,9 +50,13 @@ class NodeAgent:
         self._heartbeat = asyncio.create_task(self._beat_for_ever())
 
     async def cut_power(self) -> None:
-        """Everything on the node dies at once, and nobody is told."""
+        """Everything on the node dies at once, nobody is told, and it stays off until `start`."""
         self._off_file.parent.mkdir(parents=True, exist_ok=True)
         self._off_file.touch()
+        await self.abandon()
+
+    async def abandon(self) -> None:
+        """Kills every pod and stops reporting."""
         tasks = [*self._tasks.values(), *([self._heartbeat] if self._heartbeat else [])]
         for task in tasks:
             task.cancel()

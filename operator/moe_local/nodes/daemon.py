@@ -41,7 +41,7 @@ async def serve(state: State) -> None:
             work = asyncio.create_task(_work(state, settings, api, launcher, agents))
             stopped = asyncio.create_task(stopping.wait())
             await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
-            await _say_farewell(launcher)
+            await _say_farewell(agents, launcher)
             work.cancel()
             stopped.cancel()
             results = await asyncio.gather(work, return_exceptions=True)
@@ -88,8 +88,9 @@ async def _work(state: State, settings: Settings, api: Api, launcher: Launcher, 
         await runner.cleanup()
 
 
-async def _say_farewell(launcher: Launcher) -> None:
+async def _say_farewell(agents: dict[str, NodeAgent], launcher: Launcher) -> None:
     """Kills all pods and sees them end."""
+    await asyncio.gather(*(agent.abandon() for agent in agents.values()))
     ends: list[asyncio.Future[Any]] = list(launcher.kill_everything())
     if ends:
         await asyncio.wait(ends, timeout=FAREWELL_SECONDS)
