@@ -14,7 +14,6 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from moe_wire.messages import Sampling
@@ -34,6 +33,7 @@ from moe_worker.supervisor.starvation import run_delay
 
 POD = "local"
 START_LIMIT_S = 120.0
+STOP_LIMIT_S = 2.0
 
 
 class LocalCluster:
@@ -49,45 +49,48 @@ class LocalCluster:
             raise ValueError(f"{self._config.layers} layers cannot be cut into {stages} equal stages; use a divisor")
         self._selector = selectors.DefaultSelector()
         self._folder = tempfile.TemporaryDirectory(prefix="moe-local-ranks-")
+        self._ports = Ports("127.0.0.1")
         self._next_tick = 0.0
 
     def __enter__(self) -> Self:
         folder = Path(self._folder.name)
         key = secrets.token_bytes(32)
         (folder / "key").write_bytes(urlsafe_b64encode(key))
-        self._ports = Ports("127.0.0.1")
         self._incarnations = Incarnations(folder)
-        self.fork_server_pid, orders = fork_server.start(import_rank)
-        self._orders = orders
-        self.crew = self._make_crew(Forks(orders))
-        self._selector.register(orders, selectors.EVENT_READ, self.crew.hear_forks)
+        self.fork_server_pid, self._orders = fork_server.start(import_rank)
+        self.crew = self._make_crew(Forks(self._orders))
+        self._selector.register(self._orders, selectors.EVENT_READ, self.crew.hear_forks)
+        heads = {lane: self._ports.address(lane) for lane in range(self._ranks)}
+        self.client = LocalClient(self._selector, key, POD, heads)
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start(self) -> None:
         numbers = range(self._stages * self._ranks)
         self.crew.man([Seat(rank, rank, self._ports.address(rank)) for rank in numbers])
         self.crew.show(self.views(self.layout()))
         self.wait(self.is_ready, START_LIMIT_S)
-        heads = {lane: self._ports.address(lane) for lane in range(self._ranks)}
-        self.client = LocalClient(self._selector, key, POD, heads)
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End the ranks and the fork server, and leave nothing behind."""
         self.crew.stop()
-        deadline = time.monotonic() + 2.0
+        deadline = time.monotonic() + STOP_LIMIT_S
         while not self.crew.is_idle() and time.monotonic() < deadline:
             self.pump()
         os.kill(self.fork_server_pid, signal.SIGKILL)
         os.waitpid(self.fork_server_pid, 0)
-        self._ports.close()
-        self._orders.close()
-        for key in list(self._selector.get_map().values()):
-            self._selector.unregister(key.fileobj)
-        for member in self.crew.members.values():
-            if member.channel is not None:
-                member.channel.close()
-        if hasattr(self, "client"):
-            self.client.close()
+        self.client.close()
+        self.crew.hang_up()
         self._selector.close()
+        self._orders.close()
+        self._ports.close()
         self._folder.cleanup()
 
     def pid(self, rank: int) -> int:

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import sys
 
 _PR_SET_PDEATHSIG = 1
 
@@ -27,7 +28,9 @@ def reset_signals() -> None:
 
 
 def close_other_files(kept: frozenset[int]) -> None:
-    """Close every file but the standard three and those in `kept`."""
+    """Close every file but the standard three and those in `kept`; standard output and error are 1 and 2 whatever they were."""
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
     for name in os.listdir("/proc/self/fd"):
         fileno = int(name)
         if fileno > 2 and fileno not in kept:

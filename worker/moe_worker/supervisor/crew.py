@@ -100,6 +100,11 @@ class Crew:
             if member.channel is not None:
                 member.channel.send({"stop": True})
 
+    def hang_up(self) -> None:
+        """Close every channel."""
+        for member in self.members.values():
+            self._hang_up(member)
+
     def is_idle(self) -> bool:
         return not any(member.seat.is_running for member in self.members.values())
 

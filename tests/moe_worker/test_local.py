@@ -1,0 +1,85 @@
+"""Real rank processes over TCP: the same tokens at every degree, as from transformers, and with ranks killed under the streams."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from moe_worker.local import LocalCluster
+from moe_worker.make_checkpoint import main as make_checkpoint
+
+PROMPTS = [[5, 17, 300, 42], [7], list(range(20, 60)), [400, 3, 3, 3, 9, 10], [88, 99], [250] * 17, [1, 2, 3], [6, 5, 4]]
+NEW_TOKENS = 24
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    make_checkpoint([str(folder), "--layers", "2", "--experts", "8", "--initializer-range", "0.2"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(model: Path) -> list[list[int]]:
+    """The tokens of one rank alone."""
+    with LocalCluster(model, stages=1, ranks=1) as cluster:
+        return cluster.generate(PROMPTS, NEW_TOKENS)
+
+
+@pytest.fixture
+def cluster(model: Path) -> Iterator[LocalCluster]:
+    with LocalCluster(model, stages=2, ranks=4) as cluster:
+        yield cluster
+
+
+def test_one_rank_gives_the_tokens_of_transformers(model: Path, alone: list[list[int]]) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    reference = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    for prompt, tokens in zip(PROMPTS, alone, strict=True):
+        ids = torch.tensor([prompt])
+        with torch.inference_mode():
+            made = reference.generate(
+                ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=None, pad_token_id=0
+            )
+        assert tokens == made[0, len(prompt) :].tolist()
+
+
+def test_eight_ranks_give_the_tokens_of_one(cluster: LocalCluster, alone: list[list[int]]) -> None:
+    assert cluster.generate(PROMPTS, NEW_TOKENS) == alone
+
+
+@pytest.mark.parametrize("rank", [0, 2, 5])
+def test_a_rank_killed_under_the_streams_is_forked_again_and_no_token_changes(
+    cluster: LocalCluster, alone: list[list[int]], rank: int
+) -> None:
+    killed: list[int] = []
+
+    def kill_once(_index: int, _token: int) -> None:
+        if not killed:
+            killed.append(cluster.pid(rank))
+            os.kill(killed[0], signal.SIGKILL)
+
+    assert cluster.generate(PROMPTS, NEW_TOKENS, on_token=kill_once) == alone
+    cluster.wait(cluster.is_ready, 10.0)
+    assert cluster.pid(rank) != killed[0]
+    assert [seat.restarts for seat in cluster.crew.seats()] == [int(seat.rank == rank) for seat in cluster.crew.seats()]
+
+
+def test_a_stopped_rank_is_killed_for_its_silence_and_the_streams_finish(
+    cluster: LocalCluster, alone: list[list[int]]
+) -> None:
+    os.kill(cluster.pid(6), signal.SIGSTOP)
+    started = time.monotonic()
+    assert cluster.generate(PROMPTS, NEW_TOKENS) == alone
+    assert 1.5 < time.monotonic() - started < 20.0
+    assert cluster.crew.members[6].seat.restarts == 1
+
+
+def test_no_process_outlives_the_cluster(model: Path) -> None:
+    with LocalCluster(model, stages=1, ranks=2) as cluster:
+        pids = [cluster.pid(0), cluster.pid(1), cluster.fork_server_pid]
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
