@@ -123,12 +123,24 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="moe_worker.make_checkpoint", description=__doc__)
-    parser.add_argument("folder", help="where the checkpoint is put; must not exist, or hold one made with the same options")
-    sizes = {"layers": 16, "experts": 16, "experts-per-token": 2, "hidden": 64, "heads": 4, "kv-heads": 2, "head-dim": 16}
+    parser.add_argument(
+        "folder", help="where the checkpoint is put; must not exist, or hold one made with the same options"
+    )
+    sizes = {
+        "layers": 16,
+        "experts": 16,
+        "experts-per-token": 2,
+        "hidden": 64,
+        "heads": 4,
+        "kv-heads": 2,
+        "head-dim": 16,
+    }
     sizes |= {"ffn": 32, "vocab": 512, "max-positions": 4096, "shards": 4, "seed": 0}
     for name, default in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default, help=f"default {default}")
-    parser.add_argument("--initializer-range", type=float, default=0.2, help="standard deviation of the weights, default 0.2")
+    parser.add_argument(
+        "--initializer-range", type=float, default=0.2, help="standard deviation of the weights, default 0.2"
+    )
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     options = parser.parse_args(arguments)
     if options.vocab < MIN_VOCAB:
@@ -147,7 +159,9 @@ def main(arguments: list[str] | None = None) -> int:
         if made_with.is_file() and json.loads(made_with.read_text()) == settings_of(options):
             print(f"{target}: already made with these options")
             return 0
-        print(f"{target}: exists and was not made with these options; remove it or name another folder", file=sys.stderr)
+        print(
+            f"{target}: exists and was not made with these options; remove it or name another folder", file=sys.stderr
+        )
         return 1
     write_checkpoint(options)
     print(f"{target}: {options.layers} layers x {options.experts} experts, seed {options.seed}")

@@ -8,6 +8,7 @@ import torch
 
 from moe_wire.messages import Payload, Sampling, Segment
 from moe_worker.device.cpu import CpuDevice
+from moe_worker.model.config import read_config
 from moe_worker.model.engine import Engine, open_engine
 from moe_worker.protocol.settings import Settings
 
@@ -29,8 +30,16 @@ def make_engine(folder: Path, experts: Sequence[int], dtype: str = "float32", **
     return engine
 
 
+def whole_engine(folder: Path, dtype: str = "float32", **settings: int) -> Engine:
+    """All layers and experts in one engine."""
+    config = read_config(folder)
+    experts = range(config.layers * config.experts)
+    settings = {"stage": 0, "stages": 1, "first_layer": 0, "num_layers": config.layers} | settings
+    return make_engine(folder, experts, dtype, **settings)
+
+
 class Driver:
-    """Sequences of one lane over `stages`, each a list of (engine with the layers, engine of each expert by global id)."""
+    """Sequences of one lane over `stages`; `hosts` has each expert by its global id."""
 
     def __init__(self, stages: Sequence[Engine], hosts: dict[int, Engine], blocks: int = 256, lane: int = 0) -> None:
         self.stages, self.hosts, self.lane = stages, hosts, lane
@@ -60,7 +69,7 @@ class Driver:
             stage.free(self.lane, [sequence])
 
     def step(self, work: Sequence[tuple[int, int, Sequence[int], Sampling | None]]) -> dict[int, int]:
-        """One micro-batch of (sequence, start, tokens, sampling) -> token by sequence; `logits` are those of the samples."""
+        """One micro-batch of (sequence, start, tokens, sampling) -> token by sequence; `logits` of those."""
         segments = [self.segment(sequence, start, len(tokens), how) for sequence, start, tokens, how in work]
         tokens = [tokens for _, _, tokens, _ in work]
         hidden: Payload | None = None

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from math import lcm
 
 import torch
-import torch.nn.functional as F  # noqa: N812 (torch's own short name)
 
 from moe_wire.messages import Segment
-from moe_worker.model.blocks import MIN_ROWS
+from moe_worker.model.blocks import MIN_ROWS, to_dtype
 from moe_worker.model.kv import LaneCache
 
 TILE = 128
+QUERIES = 64  # tokens of a segment attended to at once: bounds the scores, and the early ones need not look at late keys
 KEYS_UNIT = 32  # below it torch leaves MKL for a kernel of its own
 
 
@@ -33,15 +33,38 @@ class Group:
     mask: torch.Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """`count` tokens of one sequence from position `start` on, which are the step's rows from `row` on."""
+
+    sequence: int
+    row: int
+    start: int
+    count: int
+
+
 def plan_groups(cache: LaneCache, segments: Sequence[Segment]) -> list[Group]:
     """The groups of a step whose segments the cache already counts."""
-    members: dict[tuple[int, int], list[tuple[int, Segment]]] = {}
-    row = 0
+    unit = lcm(KEYS_UNIT, cache.block_size)
+    members: dict[tuple[int, int, int], list[Piece]] = {}
+    pieces = cut(segments)
+    for piece in pieces:
+        # Whole pieces are large enough to go alone.
+        alone = piece.row if piece.count == QUERIES else -1
+        members.setdefault((piece.count, padded_keys(piece.start + piece.count, unit), alone), []).append(piece)
+    is_whole = len(members) == 1
+    return [_plan(cache, count, keys, found, is_whole) for (count, keys, _), found in members.items()]
+
+
+def cut(segments: Sequence[Segment]) -> list[Piece]:
+    """The segments in pieces of at most QUERIES tokens."""
+    pieces, row = [], 0
     for segment in segments:
-        keys = padded_keys(segment.start + segment.count, lcm(KEYS_UNIT, cache.block_size))
-        members.setdefault((segment.count, keys), []).append((row, segment))
+        for first in range(0, segment.count, QUERIES):
+            count = min(QUERIES, segment.count - first)
+            pieces.append(Piece(segment.sequence, row + first, segment.start + first, count))
         row += segment.count
-    return [_plan(cache, count, keys, found, row) for (count, keys), found in members.items()]
+    return pieces
 
 
 def padded_keys(length: int, unit: int) -> int:
@@ -52,52 +75,57 @@ def padded_keys(length: int, unit: int) -> int:
     return size * unit
 
 
-def attend(query: torch.Tensor, layer_cache: torch.Tensor, block_size: int, groups: Sequence[Group]) -> torch.Tensor:
-    """query [rows, H, D] (already scaled) over layer_cache [2 * K, slots, D] -> [rows, H * D]."""
-    rows, heads, dim = query.shape
+def attend(query: torch.Tensor, cache: LaneCache, layer: int, groups: Sequence[Group]) -> torch.Tensor:
+    """query [rows, H, D] (already scaled) over the cache's layer (from 0) -> [rows, H * D]."""
     if len(groups) == 1 and groups[0].rows is None:
-        return _attend_group(query, layer_cache, block_size, groups[0])
+        return _attend_group(query, cache, layer, groups[0])
+    rows, heads, dim = query.shape
     out = query.new_empty((rows, heads * dim))
     for group in groups:
         assert group.rows is not None
-        out.index_copy_(0, group.rows, _attend_group(query.index_select(0, group.rows), layer_cache, block_size, group))
+        out.index_copy_(0, group.rows, _attend_group(query.index_select(0, group.rows), cache, layer, group))
     return out
 
 
-def _plan(cache: LaneCache, count: int, keys: int, found: Sequence[tuple[int, Segment]], num_rows: int) -> Group:
+def _plan(cache: LaneCache, count: int, keys: int, pieces: Sequence[Piece], is_whole: bool) -> Group:
     device = cache.data.device
     rows = None
-    if len(found) * count < num_rows:
-        rows = torch.tensor([first + i for first, _ in found for i in range(count)], device=device)
-    blocks = [b for _, segment in found for b in cache.padded_blocks(segment.sequence, keys // cache.block_size)]
-    last = torch.tensor([[[[segment.start + i]] for i in range(count)] for _, segment in found], device=device)
+    if not is_whole:
+        rows = torch.tensor([piece.row + i for piece in pieces for i in range(count)], device=device)
+    blocks = [b for piece in pieces for b in cache.padded_blocks(piece.sequence, keys // cache.block_size)]
+    last = torch.tensor([[[[piece.start + i]] for i in range(count)] for piece in pieces], device=device)
     hidden = torch.arange(keys, device=device) > last
     mask = torch.zeros(hidden.shape, device=device).masked_fill_(hidden, float("-inf"))
     return Group(rows=rows, blocks=torch.tensor(blocks, device=device), mask=mask)
 
 
-def _attend_group(query: torch.Tensor, layer_cache: torch.Tensor, block_size: int, group: Group) -> torch.Tensor:
+def _attend_group(query: torch.Tensor, cache: LaneCache, layer: int, group: Group) -> torch.Tensor:
     (num_sequences, count, _, num_keys), dim = group.mask.shape, query.shape[-1]
-    kv_heads = layer_cache.shape[0] // 2
-    per_kv = query.shape[1] // kv_heads
-    batch = kv_heads * num_sequences
-    # [K, S, C, G, D]: the query heads that share keys are rows of one product.
+    pages = cache.read(layer, group.blocks)
+    kv_heads = pages.shape[0] // 2
+    per_kv, batch = query.shape[1] // kv_heads, kv_heads * num_sequences
+    # [K, S, C, G, D]: the query heads that share keys are rows of one product, and too few of them are filled up.
     shared = query.view(num_sequences, count, kv_heads, per_kv, dim).permute(2, 0, 1, 3, 4)
-    width = per_kv if count * per_kv >= MIN_ROWS else MIN_ROWS
-    if width > per_kv:
-        shared = F.pad(shared, (0, 0, 0, width - per_kv))
-    pages = layer_cache.view(2 * kv_heads, -1, block_size * dim).index_select(1, group.blocks)
+    width = per_kv
+    if count * per_kv < MIN_ROWS:
+        width = MIN_ROWS
+        shared = torch.constant_pad_nd(shared, (0, 0, 0, width - per_kv))
     keys, values = pages.view(2, batch, num_keys, dim).unbind()
     scores = torch.bmm(shared.reshape(batch, count * width, dim), keys.transpose(1, 2))
     masked = scores.view(kv_heads, num_sequences, count, width, num_keys) + group.mask
-    weights = torch.softmax(masked, -1).to(query.dtype).view(batch, count * width, num_keys)
+    weights = to_dtype(torch.softmax(masked, -1), query.dtype).view(batch, count * width, num_keys)
     mixed = _mix(weights, values).view(kv_heads, num_sequences, count, width, dim)
-    return mixed[..., :per_kv, :].permute(1, 2, 0, 3, 4).reshape(num_sequences * count, -1)
+    if width > per_kv:
+        mixed = mixed[..., :per_kv, :]
+    return mixed.permute(1, 2, 0, 3, 4).reshape(num_sequences * count, -1)
 
 
 def _mix(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """weights [batch, rows, L] @ values [batch, L, D], summed in tiles of keys."""
+    num_keys = values.shape[1]
+    if num_keys <= TILE:
+        return torch.bmm(weights, values)
     mixed = torch.bmm(weights[:, :, :TILE], values[:, :TILE])
-    for start in range(TILE, values.shape[1], TILE):
+    for start in range(TILE, num_keys, TILE):
         mixed = mixed + torch.bmm(weights[:, :, start : start + TILE], values[:, start : start + TILE])
     return mixed

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812 (torch's own short name)
 
 from moe_wire.messages import Segment
 from moe_worker.model.attention import Group, plan_groups
-from moe_worker.model.blocks import MIN_ROWS, Routing
+from moe_worker.model.blocks import MIN_ROWS, Rotation, Routing
 from moe_worker.model.kv import LaneCache
 
 
@@ -22,6 +21,8 @@ class Dispatched:
     counts: list[int]
     order: torch.Tensor
     """[rows * choices]: row * choices + choice"""
+    rows: torch.Tensor
+    """[rows * choices]: row"""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -32,23 +33,23 @@ class Batch:
     cache: LaneCache
     x: torch.Tensor
     num_rows: int
-    rotation: torch.Tensor
+    rotation: Rotation
     slots: torch.Tensor
     groups: list[Group]
     dispatched: Dispatched | None = None
 
 
-def make_batch(cache: LaneCache, segments: Sequence[Segment], x: torch.Tensor, rotary: torch.Tensor) -> Batch:
-    """The batch of segments that the cache already counts; `rotary` [positions, 2, head_dim] is the whole table."""
+def make_batch(cache: LaneCache, segments: Sequence[Segment], x: torch.Tensor, rotation: Rotation) -> Batch:
+    """The batch of segments that the cache already counts; `rotation` is that of all positions."""
     positions = [p for segment in segments for p in range(segment.start, segment.start + segment.count)]
     slots = [slot for segment in segments for slot in cache.slots(segment)]
-    padded = positions + [0] * (len(x) - len(positions))
+    padded = positions + [0] * (x.shape[0] - len(positions))
     return Batch(
         segments=segments,
         cache=cache,
         x=x,
         num_rows=len(positions),
-        rotation=rotary.index_select(0, torch.tensor(padded, device=x.device)),
+        rotation=rotation.at(torch.tensor(padded, device=x.device)),
         slots=torch.tensor(slots, device=x.device),
         groups=plan_groups(cache, segments),
     )
@@ -61,25 +62,27 @@ def dispatch(routing: Routing, device: torch.device) -> Dispatched:
     counts: dict[int, int] = {}
     for place in order:
         counts[flat[place]] = counts.get(flat[place], 0) + 1
+    choices = len(routing.experts[0])
+    places, rows = torch.tensor([order, [place // choices for place in order]], device=device).unbind()
     return Dispatched(
-        weights=routing.weights,
-        experts=list(counts),
-        counts=list(counts.values()),
-        order=torch.tensor(order, device=device),
+        weights=routing.weights, experts=list(counts), counts=list(counts.values()), order=places, rows=rows
     )
 
 
-def combine(x: torch.Tensor, dispatched: Dispatched, answers: torch.Tensor) -> torch.Tensor:
-    """x plus the weighted answers [rows * choices, hidden], which come in dispatched order, summed in the router's order."""
-    rows, choices = dispatched.weights.shape
-    routed = torch.empty_like(answers).index_copy_(0, dispatched.order, answers).view(rows, choices, -1)
-    total = (routed * dispatched.weights[..., None]).sum(1)
-    return x + pad_rows(total, len(x))
+def add_answers(batch: Batch, answers: torch.Tensor) -> None:
+    """Adds the weighted answers [rows * choices, hidden], which come in dispatched order, to the residual in router order."""
+    sent = batch.dispatched
+    assert sent is not None, "the layer has not been attended to"
+    routed = torch.empty_like(answers).index_copy_(0, sent.order, answers).view(*sent.weights.shape, -1)
+    total = (routed * sent.weights.unsqueeze(-1)).sum(1)
+    # In place, and past the padding: this stream is the batch's own since attention added to it.
+    (batch.x if total.shape[0] == batch.x.shape[0] else batch.x[: total.shape[0]]).add_(total)
+    batch.dispatched = None
 
 
 def pad_rows(x: torch.Tensor, rows: int) -> torch.Tensor:
     """x [n, width] with zero rows up to `rows`."""
-    return x if len(x) == rows else F.pad(x, (0, 0, 0, rows - len(x)))
+    return x if x.shape[0] == rows else torch.constant_pad_nd(x, (0, 0, 0, rows - x.shape[0]))
 
 
 def sampled_rows(batch: Batch) -> torch.Tensor:

@@ -13,6 +13,11 @@ import torch.nn.functional as F  # noqa: N812 (torch's own short name)
 MIN_ROWS = 4
 
 
+def to_dtype(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """x.to(dtype), without a call where there is nothing to do: at small sizes the calls are the cost."""
+    return x if x.dtype is dtype else x.to(dtype)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Norm:
     """RMS norm along the last dim: weight * x / sqrt(mean(x^2) + epsilon). torch's own takes twice the time on a CPU.
@@ -25,9 +30,9 @@ class Norm:
     floor: float
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        wide = x.float()
+        wide = to_dtype(x, torch.float32)
         inverse = torch.rsqrt((wide * wide).sum(-1, keepdim=True) + self.floor)
-        return (wide * inverse * self.weight).to(x.dtype)
+        return to_dtype(wide * inverse * self.weight, x.dtype)
 
 
 def make_norm(weight: torch.Tensor, epsilon: float, *, scale: float = 1.0) -> Norm:
@@ -61,22 +66,33 @@ class Routing:
 def route(logits: torch.Tensor, experts_per_token: int, *, normalise: bool) -> Routing:
     """The top-k router on logits [rows, experts]. Softmax over the chosen equals softmax over all, renormalised."""
     if normalise:
-        values, chosen = torch.topk(logits.float(), experts_per_token, dim=-1)
-        weights = torch.softmax(values, dim=-1)
+        values, chosen = torch.topk(logits, experts_per_token, dim=-1)
+        weights = torch.softmax(to_dtype(values, torch.float32), dim=-1)
     else:
-        weights, chosen = torch.topk(torch.softmax(logits.float(), dim=-1), experts_per_token, dim=-1)
-    return Routing(experts=chosen.tolist(), weights=weights.to(logits.dtype))
+        weights, chosen = torch.topk(torch.softmax(logits, dim=-1, dtype=torch.float32), experts_per_token, dim=-1)
+    return Routing(experts=chosen.tolist(), weights=to_dtype(weights, logits.dtype))
 
 
-def rotary_table(positions: int, head_dim: int, theta: float, device: torch.device) -> torch.Tensor:
-    """[positions, 2, head_dim]: the cosines, and the sines signed for `rotate`."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rotation:
+    """Cosines and sines of positions, each [positions, 1, head_dim]; the sines are signed for `rotate`."""
+
+    cos: torch.Tensor
+    sin: torch.Tensor
+
+    def at(self, positions: torch.Tensor) -> "Rotation":
+        """Those of the given positions."""
+        return Rotation(cos=self.cos.index_select(0, positions), sin=self.sin.index_select(0, positions))
+
+
+def make_rotation(positions: int, head_dim: int, theta: float, like: torch.Tensor) -> Rotation:
+    """The rotary embedding of positions 0 .. positions - 1 with base theta."""
     inverse = 1.0 / (theta ** (torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim))
-    angles = torch.arange(positions, dtype=torch.float32)[:, None] * inverse
+    angles = torch.arange(positions, dtype=torch.float32)[:, None, None] * inverse
     cos, sin = angles.cos(), angles.sin()
-    return torch.stack((torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1)), 1).to(device)
+    return Rotation(cos=torch.cat((cos, cos), -1).to(like), sin=torch.cat((-sin, sin), -1).to(like))
 
 
-def rotate(x: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
-    """Rotary embedding of heads x [rows, heads, head_dim] by rows of a rotary table [rows, 2, head_dim]."""
-    half = x.shape[-1] // 2
-    return x * rotation[:, None, 0] + x.roll(half, -1) * rotation[:, None, 1]
+def rotate(x: torch.Tensor, rotation: Rotation, out: torch.Tensor) -> None:
+    """Rotary embedding of heads x [rows, heads, head_dim], one rotation a row, into `out`."""
+    torch.add(x * rotation.cos, x.roll(x.shape[-1] // 2, -1) * rotation.sin, out=out)

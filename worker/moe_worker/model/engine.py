@@ -11,8 +11,8 @@ import torch
 from moe_wire.messages import Payload, Segment
 from moe_worker.device.base import Device
 from moe_worker.model.attention import attend
-from moe_worker.model.batch import Batch, combine, dispatch, make_batch, pad_rows, sampled_rows
-from moe_worker.model.blocks import MIN_ROWS, Expert, rotary_table, run_expert
+from moe_worker.model.batch import Batch, add_answers, dispatch, make_batch, pad_rows, sampled_rows
+from moe_worker.model.blocks import MIN_ROWS, Expert, make_rotation, run_expert
 from moe_worker.model.checkpoint import Checkpoint
 from moe_worker.model.config import ModelConfig, check_declared, read_config
 from moe_worker.model.errors import CheckpointError
@@ -49,8 +49,8 @@ class Engine:
         self._embedding = model.read_embedding(source) if settings.is_first else None
         self._head = model.read_head(source) if settings.is_last else None
         dim, theta = self.config.head_dim, self.config.rope_theta
-        positions = settings.max_sequence_length
-        self._rotary = rotary_table(positions, dim, theta, self._device.torch_device).to(source.dtype)
+        self._like = torch.empty(0, dtype=source.dtype, device=self._device.torch_device)
+        self._rotation = make_rotation(settings.max_sequence_length, dim, theta, self._like)
 
     def close(self) -> None:
         """Ends the loading thread."""
@@ -70,6 +70,11 @@ class Engine:
     def free(self, lane: int, sequences: Sequence[int]) -> None:
         self._lanes[lane].free(sequences)
 
+    @property
+    def bytes_read(self) -> int:
+        """How much of the checkpoint was read so far."""
+        return self._checkpoint.bytes_read
+
     def blocks_in_use(self, lane: int) -> int:
         """For accounting: how many of the lane's blocks its sequences have."""
         return self._lanes[lane].blocks_in_use
@@ -82,20 +87,20 @@ class Engine:
         cache = self._lanes[lane]
         cache.extend(segments)
         x = self._embed(tokens) if hidden is None else self._device.rows_in([hidden], MIN_ROWS)
-        return make_batch(cache, segments, x, self._rotary)
+        return make_batch(cache, segments, x, self._rotation)
 
     @torch.inference_mode()
     def attend(self, batch: Batch, layer: int) -> list[Routed]:
-        model, weights, cache = self._model, self._layers[layer], batch.cache
-        layer_cache = cache.data[layer - self.settings.first_layer]
+        model, weights, place = self._model, self._layers[layer], layer - self.settings.first_layer
         projected = model.project(weights, batch.x, batch.rotation)
-        layer_cache.index_copy_(1, batch.slots, projected.keys_values[: batch.num_rows].transpose(0, 1))
-        attended = attend(projected.query[: batch.num_rows], layer_cache, cache.block_size, batch.groups)
-        batch.x = model.add_attention(weights, batch.x, pad_rows(attended, len(batch.x)))
+        if batch.num_rows < batch.x.shape[0]:
+            projected = projected.head(batch.num_rows)
+        batch.cache.write(place, batch.slots, projected.keys_values)
+        attended = attend(projected.query, batch.cache, place, batch.groups)
+        batch.x = model.add_attention(weights, batch.x, pad_rows(attended, batch.x.shape[0]))
         normed = model.normed_for_experts(weights, batch.x)
         sent = batch.dispatched = dispatch(model.route(weights, normed, batch.num_rows), normed.device)
-        rows = normed.index_select(0, sent.order // self.config.experts_per_token)
-        payloads = self._device.rows_out(rows, sent.counts)
+        payloads = self._device.rows_out(normed.index_select(0, sent.rows), sent.counts)
         base = layer * self.config.experts
         return [Routed(base + expert, payload) for expert, payload in zip(sent.experts, payloads, strict=True)]
 
@@ -109,9 +114,7 @@ class Engine:
     def combine(self, batch: Batch, layer: int, answers: Mapping[int, Payload]) -> None:
         sent, base = batch.dispatched, layer * self.config.experts
         assert sent is not None, f"layer {layer} has not been attended to"
-        ordered = self._device.rows_in([answers[base + expert] for expert in sent.experts], 1)
-        batch.x = combine(batch.x, sent, ordered)
-        batch.dispatched = None
+        add_answers(batch, self._device.rows_in([answers[base + expert] for expert in sent.experts], 1))
 
     @torch.inference_mode()
     def finish(self, batch: Batch) -> Payload | Sampled:
@@ -154,7 +157,7 @@ class Engine:
             head_dim=config.head_dim,
             blocks=settings.blocks_per_lane,
             block_size=settings.block_size,
-            like=self._rotary,
+            like=self._like,
         )
 
     @torch.inference_mode()

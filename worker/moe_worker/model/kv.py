@@ -29,6 +29,9 @@ class LaneCache:
         self.blocks = blocks
         self.block_size = block_size
         self.data = like.new_zeros((layers, 2 * kv_heads, (blocks + 1) * block_size, head_dim))
+        self._paged = self.data.view(layers, 2 * kv_heads, blocks + 1, block_size * head_dim)
+        # Views by layer, made once: making them is as dear as using them.
+        self._layers = list(zip(self.data.unbind(), self._paged.unbind(), strict=True))
         self.tables: dict[int, Table] = {}
 
     @property
@@ -52,6 +55,14 @@ class LaneCache:
         for sequence in sequences:
             self.tables.pop(sequence, None)
 
+    def write(self, layer: int, slots: torch.Tensor, keys_values: torch.Tensor) -> None:
+        """Puts keys_values [T, 2 * K, D] of the cache's layer (from 0) at slots [T]."""
+        self._layers[layer][0].index_copy_(1, slots, keys_values.transpose(0, 1))
+
+    def read(self, layer: int, blocks: torch.Tensor) -> torch.Tensor:
+        """What the blocks [B] hold: [2 * K, B, block_size * D], copied."""
+        return self._layers[layer][1].index_select(1, blocks)
+
     def clear(self) -> None:
         self.tables.clear()
 
@@ -70,6 +81,4 @@ class LaneCache:
         assert len(set(fresh)) == len(fresh) and taken.isdisjoint(fresh), f"blocks {fresh} are in use"
         assert all(0 <= block < self.blocks for block in fresh), f"blocks {fresh} are not all below {self.blocks}"
         # A masked key's weight is zero, but zero times what a broken sequence left behind (inf, NaN) is not.
-        layers, heads, _, dim = self.data.shape
-        paged = self.data.view(layers, heads, self.blocks + 1, self.block_size * dim)
-        paged.index_fill_(2, torch.tensor(fresh, device=self.data.device), 0)
+        self._paged.index_fill_(2, torch.tensor(fresh, device=self.data.device), 0)

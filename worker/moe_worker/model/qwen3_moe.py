@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own short name)
 
-from moe_worker.model.blocks import Expert, Norm, Routing, make_norm, rotate, route
+from moe_worker.model.blocks import Expert, Norm, Rotation, Routing, make_norm, rotate, route
 from moe_worker.model.checkpoint import Checkpoint
 from moe_worker.model.config import ModelConfig
 
@@ -39,6 +39,10 @@ class Projected:
 
     query: torch.Tensor
     keys_values: torch.Tensor
+
+    def head(self, num_rows: int) -> "Projected":
+        """The first rows only."""
+        return Projected(query=self.query[:num_rows], keys_values=self.keys_values[:num_rows])
 
 
 class Qwen3Moe:
@@ -80,13 +84,13 @@ class Qwen3Moe:
         name = "model.embed_tokens.weight" if tied else "lm_head.weight"
         return Head(norm=self._norm(source, "model.norm.weight"), projection=source.tensor(name, shape))
 
-    def project(self, layer: Layer, x: torch.Tensor, rotation: torch.Tensor) -> Projected:
-        """x [rows, hidden] -> what attention needs; rotation [rows, 2, head_dim] of the rows' positions."""
+    def project(self, layer: Layer, x: torch.Tensor, rotation: Rotation) -> Projected:
+        """x [rows, hidden] -> what attention needs; `rotation` of the rows' positions."""
         c = self.config
         qkv = F.linear(layer.attention_norm(x), layer.qkv).view(-1, c.heads + 2 * c.kv_heads, c.head_dim)
-        turned = rotate(layer.head_norm(qkv[:, : c.heads + c.kv_heads]), rotation)
-        keys_values = torch.cat((turned[:, c.heads :], qkv[:, c.heads + c.kv_heads :]), 1)
-        return Projected(query=turned[:, : c.heads], keys_values=keys_values)
+        query_key = qkv[:, : c.heads + c.kv_heads]
+        rotate(layer.head_norm(query_key), rotation, out=query_key)
+        return Projected(query=qkv[:, : c.heads], keys_values=qkv[:, c.heads :])
 
     def add_attention(self, layer: Layer, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
         """The residual x [rows, hidden] plus the projection of attended [rows, heads * head_dim]."""

@@ -1,0 +1,121 @@
+"""Wrong checkpoints are refused with the value, the rule and the remedy."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from moe_worker.device.cpu import CpuDevice
+from moe_worker.model.config import read_config
+from moe_worker.model.engine import Engine, open_engine
+from moe_worker.model.errors import CheckpointError
+from moe_worker.protocol.settings import Settings
+
+DECLARED = {"layers": 4, "experts": 8, "expertsPerToken": 2, "hiddenSize": 64, "heads": 4, "keyValueHeads": 2}
+DECLARED |= {"headSize": 16, "expertFfnSize": 32, "vocabularySize": 512}
+
+
+@pytest.fixture
+def folder(checkpoint: Callable[[str], Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(checkpoint("demo"), tmp_path / "copy"))
+
+
+def opened(folder: Path, declared: dict[str, int] | None = None, **settings: int) -> Engine:
+    place = Settings(**({"stage": 0, "stages": 1, "first_layer": 0, "num_layers": 4} | settings))
+    return open_engine(folder, device=CpuDevice(None), settings=place, dtype="float32", declared=declared)
+
+
+def change_config(folder: Path, **values: Any) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | values))
+
+
+def refusal(folder: Path, declared: dict[str, int] | None = None, **settings: int) -> CheckpointError:
+    with pytest.raises(CheckpointError) as caught:
+        opened(folder, declared, **settings)
+    assert str(caught.value) == f"{caught.value.value}: {caught.value.rule}; {caught.value.remedy}"
+    return caught.value
+
+
+def test_the_declared_shape_is_compared_field_by_field(folder: Path) -> None:
+    opened(folder, DECLARED).close()
+    for field, value in DECLARED.items():
+        error = refusal(folder, DECLARED | {field: value + 1})
+        assert error.value == f"spec.model.shape.{field} is {value + 1} and the checkpoint's is {value}"
+
+
+def test_a_missing_folder_or_config_is_named(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "nowhere").value == f"no folder {tmp_path / 'nowhere'}"
+    assert refusal(tmp_path).value == f"no file {tmp_path}/config.json"
+    (tmp_path / "config.json").write_text("{")
+    assert "is no JSON" in refusal(tmp_path).value
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model_type": "mixtral"}, "model_type 'mixtral': this worker runs qwen3_moe"),
+        ({"hidden_size": "64"}, "hidden_size '64'"),
+        ({"attention_bias": True}, "attention_bias"),
+        ({"mlp_only_layers": [1]}, "mlp_only_layers"),
+        ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "rope type 'yarn'"),
+    ],
+)
+def test_a_config_that_is_not_served_is_refused(folder: Path, change: dict[str, Any], words: str) -> None:
+    change_config(folder, **change)
+    assert words in str(refusal(folder))
+
+
+def test_both_spellings_of_the_rotary_base_are_read(folder: Path) -> None:
+    change_config(folder, rope_parameters={"rope_type": "default", "rope_theta": 5e5})
+    assert read_config(folder).rope_theta == 5e5
+    change_config(folder, rope_parameters=None, rope_theta=1e6, rope_scaling=None)
+    assert read_config(folder).rope_theta == 1e6
+
+
+def test_a_context_longer_than_the_models_is_refused(folder: Path) -> None:
+    assert refusal(folder, max_sequence_length=5000).value == "spec.engine.maxSequenceLength is 5000"
+
+
+def test_missing_files_are_named(folder: Path) -> None:
+    shard = sorted(folder.glob("*.safetensors"))[1]
+    shard.unlink()
+    assert refusal(folder).value == f"no file {shard}"
+    (folder / "model.safetensors.index.json").unlink()
+    assert "has neither" in refusal(folder).value
+
+
+def test_a_truncated_file_is_named_with_its_size(folder: Path) -> None:
+    shard = sorted(folder.glob("*.safetensors"))[0]
+    shard.write_bytes(shard.read_bytes()[:5000])
+    assert refusal(folder).value.startswith(f"{shard} (5000 bytes) cannot be read")
+
+
+def test_a_tensor_that_is_missing_or_of_another_shape_is_named(folder: Path) -> None:
+    change_config(folder, moe_intermediate_size=16)
+    engine = opened(folder)
+    engine.load(3)
+    ended: list[tuple[int, str | None]] = []
+    while not ended:
+        ended += engine.loaded()
+    expert, error = ended[0]
+    assert expert == 3
+    assert "experts.3.gate_proj.weight" in str(error)
+    assert "is [32, 64]: config.json asks for [16, 64]" in str(error)
+    change_config(folder, num_hidden_layers=5)
+    assert "no tensor model.layers.4." in refusal(folder, num_layers=5).value
+
+
+def test_one_file_without_an_index_is_a_checkpoint_too(folder: Path) -> None:
+    tensors: dict[str, torch.Tensor] = {}
+    for shard in folder.glob("*.safetensors"):
+        tensors |= load_file(shard)
+        shard.unlink()
+    (folder / "model.safetensors.index.json").unlink()
+    save_file(tensors, folder / "model.safetensors")
+    assert opened(folder).bytes_read > 0

@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from moe_wire.messages import Segment
+from moe_worker.model.attention import padded_keys
+from moe_worker.model.kv import LaneCache
+
+
+def cache() -> LaneCache:
+    return LaneCache(layers=2, kv_heads=1, head_dim=4, blocks=8, block_size=4, like=torch.empty(0))
+
+
+def test_a_sequence_has_the_blocks_that_it_was_given() -> None:
+    lane = cache()
+    lane.extend([Segment(7, 0, 5, (3, 1), None), Segment(8, 0, 2, (0,), None)])
+    assert lane.blocks_in_use == 3
+    assert lane.slots(Segment(7, 2, 3, (), None)) == [14, 15, 4]
+    assert lane.padded_blocks(7, 4) == [3, 1, 8, 8]
+
+
+def test_freed_blocks_may_be_named_again_and_come_back_empty() -> None:
+    lane = cache()
+    lane.extend([Segment(7, 0, 4, (3,), None)])
+    lane.write(1, torch.tensor([12]), torch.full((1, 2, 4), torch.nan))
+    lane.free([7, 99])
+    assert lane.blocks_in_use == 0
+    lane.extend([Segment(9, 0, 1, (3,), None)])
+    assert not lane.data.any()
+
+
+@pytest.mark.parametrize(
+    ("segment", "rule"),
+    [
+        (Segment(7, 3, 1, (), None), "has 4, not 3"),
+        (Segment(7, 4, 1, (), None), "lacks blocks"),
+        (Segment(7, 4, 1, (0,), None), "in use"),
+        (Segment(9, 0, 1, (0,), None), "in use"),
+        (Segment(9, 0, 8, (5, 5), None), "in use"),
+        (Segment(9, 0, 1, (8,), None), "not all below 8"),
+    ],
+)
+def test_a_head_that_miscounts_is_found_out(segment: Segment, rule: str) -> None:
+    lane = cache()
+    lane.extend([Segment(7, 0, 4, (0,), None)])
+    with pytest.raises(AssertionError, match=rule):
+        lane.extend([segment])
+
+
+def test_padded_sizes_are_few_and_at_most_half_wasted() -> None:
+    sizes = {padded_keys(length, 32) for length in range(1, 4097)}
+    assert sorted(sizes) == [32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096]
+    assert all(length <= padded_keys(length, 32) < length * 1.5 + 32 for length in range(1, 4097))

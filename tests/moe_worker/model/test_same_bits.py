@@ -1,0 +1,109 @@
+"""The promise itself, end to end: logits of a sequence have the same bits whatever the batch, the chunks and the history."""
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.moe_worker.model.conftest import SHAPES
+from tests.moe_worker.model.driver import GREEDY, Driver, whole_engine
+
+LENGTH = 150
+MAKE = Callable[[str], Path]
+Alone = tuple[Driver, list[int], list[torch.Tensor]]
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def alone(request: pytest.FixtureRequest, checkpoint: MAKE) -> Alone:
+    """A driver, a text, and the logits after each of its tokens when it is decoded alone, token by token."""
+    driver = Driver.whole(whole_engine(checkpoint(request.param)))
+    text = [random.Random(1).randrange(3, 300) for _ in range(LENGTH)]
+    sequence, logits = next(driver.numbers), []
+    for position, token in enumerate(text):
+        driver.step([(sequence, position, [token], GREEDY)])
+        assert driver.logits is not None
+        logits.append(driver.logits[0])
+    driver.free(sequence)
+    return driver, text, logits
+
+
+def prefill(driver: Driver, text: Sequence[int], chunks: Sequence[int]) -> dict[int, torch.Tensor]:
+    """The logits at the end of each chunk, by position."""
+    sequence, start, seen = next(driver.numbers), 0, {}
+    for count in chunks:
+        driver.step([(sequence, start, text[start : start + count], GREEDY)])
+        start += count
+        assert driver.logits is not None
+        seen[start - 1] = driver.logits[0]
+    driver.free(sequence)
+    return seen
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 15, 16, 17, 31, 32, 33, 64, 65, 127, 128, 129, LENGTH])
+def test_a_whole_prefill_equals_decoding(alone: Alone, length: int) -> None:
+    driver, text, logits = alone
+    assert torch.equal(prefill(driver, text, [length])[length - 1], logits[length - 1])
+
+
+@pytest.mark.parametrize("chunks", [[16, 16, 16], [1, 1, 1], [7, 64, 3, 1, 66], [100, 1, 1, 28, 20], [2, 63, 85]])
+def test_chunks_change_nothing(alone: Alone, chunks: list[int]) -> None:
+    driver, text, logits = alone
+    for position, seen in prefill(driver, text, chunks).items():
+        assert torch.equal(seen, logits[position])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_company_changes_nothing(alone: Alone, seed: int) -> None:
+    """Many sequences of one text at random places, mixed chunks and decodes, blocks given back and reused in any order."""
+    driver, text, logits = alone
+    rng, running = random.Random(seed), dict[int, int]()
+    for _ in range(25):
+        while len(running) < rng.choice((1, 3, 6, 10)):
+            running[next(driver.numbers)] = 0
+        work = []
+        for sequence in rng.sample(sorted(running), rng.randint(1, len(running))):
+            start = running[sequence]
+            count = min(rng.choice((1, 1, 1, 2, 5, 17, 80)), LENGTH - start)
+            work.append((sequence, start, text[start : start + count], GREEDY))
+            running[sequence] = start + count
+        driver.step(work)
+        assert driver.logits is not None
+        for row, (sequence, *_) in enumerate(work):
+            assert torch.equal(driver.logits[row], logits[running[sequence] - 1])
+        for sequence in [s for s, length in running.items() if length == LENGTH or (length and rng.random() < 0.05)]:
+            driver.free(sequence)
+            del running[sequence]
+    for sequence in filter(running.get, running):
+        driver.free(sequence)
+    assert driver.stages[0].blocks_in_use(driver.lane) == 0
+
+
+def test_recomputing_after_a_reset_goes_on_with_the_same_bits(alone: Alone) -> None:
+    driver, text, logits = alone
+    sequence = next(driver.numbers)
+    driver.step([(sequence, 0, text[:70], GREEDY)])
+    driver.stages[0].drop_lane(driver.lane)
+    driver.stages[0].open_lane(driver.lane)
+    driver.blocks += driver.tables.pop(sequence)
+    seen = prefill(driver, text, [71, 1, 1])
+    for position in (70, 71, 72):
+        assert torch.equal(seen[position], logits[position])
+
+
+def test_batching_an_experts_rows_from_many_lanes_changes_nothing(alone: Alone) -> None:
+    driver, text, _ = alone
+    engine = driver.stages[0]
+    sequences = [next(driver.numbers) for _ in range(3)]
+    segments = [driver.segment(s, 0, count, GREEDY) for s, count in zip(sequences, (1, 40, 2), strict=True)]
+    batches = [engine.begin(0, [segment], [text[: segment.count]], None) for segment in segments]
+    routed = [part for batch in batches for part in engine.attend(batch, 0)]
+    for expert in {part.expert for part in routed}:
+        parts = [part.rows for part in routed if part.expert == expert]
+        together = engine.expert(expert, parts)
+        for part, answer in zip(parts, together, strict=True):
+            assert bytes(engine.expert(expert, [part])[0].data) == bytes(answer.data)
+            assert answer.shape == part.shape
+    for sequence in sequences:
+        driver.free(sequence)
