@@ -113,7 +113,7 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 30.0
     settings.networking.connect_timeout = 10.0
     # The server closes and we reconnect well before a silent connection could hide events for long.
-    settings.watching.server_timeout = 300.0
+    settings.watching.server_timeout = 300
     settings.watching.reconnect_backoff = 0.1
     ours = f"{names.LABEL_APP_MANAGED_BY}={names.MANAGED_BY}"
     settings.watching.label_selectors["", "v1", "pods"] = f"{ours},{names.LABEL_APP_COMPONENT}={names.COMPONENT_WORKER}"

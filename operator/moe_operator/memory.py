@@ -89,6 +89,10 @@ class MemoryApi:
         self._objects[place] = made
         return copy.deepcopy(made)
 
+    def version(self) -> dict[Place, str]:
+        """Every object and its resourceVersion: equal as long as nothing changed."""
+        return {place: found["metadata"]["resourceVersion"] for place, found in self._objects.items()}
+
     def remove(self, resource: Resource, namespace: str, name: str) -> None:
         """What somebody else does: the object is gone, and with it what it owns."""
         self._remove((resource.plural, namespace, name))
