@@ -18,6 +18,7 @@ from moe_planner.errors import PlanError
 from moe_planner.render import as_dict, as_text
 
 _PIPE_COLUMNS = 240
+_MAP_COLUMNS = 1000
 
 
 class Format(StrEnum):
@@ -103,7 +104,7 @@ def map_(
         return
     for deployment, rows in maps.items():
         _print(deployment)
-        _print(map_view(rows))
+        _print(map_view(rows), columns=_MAP_COLUMNS)
 
 
 def _choose(found: list[MoEDeployment], name: str | None, namespace: str) -> list[MoEDeployment]:
@@ -115,9 +116,9 @@ def _choose(found: list[MoEDeployment], name: str | None, namespace: str) -> lis
     raise CommandError(f"namespace {namespace} has no {wanted} (there are: {known}); give another name or -n NAMESPACE")
 
 
-def _print(view: RenderableType) -> None:
-    """As wide as the terminal; a pipe gets whole lines. rich itself respects NO_COLOR."""
-    wide = None if sys.stdout.isatty() else _PIPE_COLUMNS
+def _print(view: RenderableType, columns: int | None = None) -> None:
+    """As wide as the terminal unless `columns` says otherwise; a pipe gets whole lines. NO_COLOR is respected."""
+    wide = columns or (None if sys.stdout.isatty() else _PIPE_COLUMNS)
     Console(width=wide, highlight=False, markup=False).print(view)
 
 

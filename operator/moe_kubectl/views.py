@@ -1,5 +1,7 @@
 """How maps and states look on a terminal. Takes values, returns rich texts; knows no cluster."""
 
+from itertools import zip_longest
+
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -18,12 +20,12 @@ LEGEND = (
 def map_view(rows: tuple[StageRow, ...]) -> Group:
     """Stages as rows, GPUs as cells grouped by pod, and below it what is masked or lost."""
     pods = max((len(_pods(row)) for row in rows), default=0)
-    width = max((len(_cell_text(cell).plain) for row in rows for cell in row.cells), default=0)
+    widths = _widths(rows)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("STAGE", "LAYERS", "EPOCH", "READY", *(f"POD {pod}" for pod in range(pods))):
         table.add_column(name, no_wrap=True, overflow="ignore")
     for row in rows:
-        groups = [_pod_text(cells, width) for cells in _pods(row)]
+        groups = [_pod_text(cells, widths[pod]) for pod, cells in enumerate(_pods(row))]
         table.add_row(
             f"r{row.replica} s{row.stage:02d}",
             _span(row.first_layer, row.num_layers),
@@ -59,12 +61,27 @@ def _pods(row: StageRow) -> list[list[Cell]]:
     return list(groups.values())
 
 
-def _pod_text(cells: list[Cell], width: int) -> Text:
-    text = Text(f"{cells[0].node or 'no node':<8} ", style="dim")
-    for cell in cells:
-        shown = _cell_text(cell)
-        shown.pad_right(width - len(shown.plain) + 1)
-        text.append_text(shown)
+def _widths(rows: tuple[StageRow, ...]) -> dict[int, list[int]]:
+    """Columns of a pod's node name and of each of its GPUs, by pod, so that the GPUs of all stages line up."""
+    widths: dict[int, list[int]] = {}
+    for row in rows:
+        for pod, cells in enumerate(_pods(row)):
+            mine = [len(_node(cells)), *(len(_cell_text(cell)) for cell in cells)]
+            widths[pod] = [max(pair) for pair in zip_longest(mine, widths.get(pod, []), fillvalue=0)]
+    return widths
+
+
+def _node(cells: list[Cell]) -> str:
+    return cells[0].node or "no node"
+
+
+def _pod_text(cells: list[Cell], widths: list[int]) -> Text:
+    text = Text()
+    parts = [Text(_node(cells), style="dim"), *(_cell_text(cell) for cell in cells)]
+    for part, width in zip(parts, widths, strict=False):
+        part.pad_right(width - len(part) + 1)
+        text.append_text(part)
+    text.rstrip()
     return text
 
 

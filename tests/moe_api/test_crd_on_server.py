@@ -71,7 +71,7 @@ def test_a_wrong_object_is_refused_with_field_value_and_rule(
 def test_a_volume_has_exactly_one_source(cluster: LocalCluster) -> None:
     assert "spec.model.source.volume" in apply(cluster, changed("model.source.volume", {}))
     two = {"hostPath": {"path": "/x"}, "emptyDir": {}}
-    assert "must have at most 1 items" in apply(cluster, changed("model.source.volume", two))
+    assert "must have at most 1 item" in apply(cluster, changed("model.source.volume", two))
 
 
 def test_a_name_too_long_for_its_pods_is_refused(cluster: LocalCluster) -> None:
