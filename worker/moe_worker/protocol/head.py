@@ -33,6 +33,8 @@ class Head:
         self._last_step = 0
         self._finished_steps = 0
         self._may_form = False
+        self._has_progressed = True
+        self._gives_up_at = 0.0
         self._scheduler = Scheduler(
             block_size=settings.block_size, num_blocks=settings.blocks_per_lane, max_step_tokens=settings.max_step_tokens
         )
@@ -48,35 +50,41 @@ class Head:
     # Requests.
 
     def submit(self, connection: ConnectionId, submit: Submit) -> None:
-        """Take a request over, or refuse it. Submitted again, it belongs to the newer connection and starts from what that knows."""
+        """Take a request over, or refuse it."""
         refused = refusal(submit, self._settings)
         if refused is not None:
             self._links.reply(connection, refused)
             return
-        self.cancel(submit.request)
         sequence = Sequence(submit, connection)
+        if not self._sequences:
+            self._has_progressed, self._gives_up_at = True, 0.0
         self._sequences[submit.request] = sequence
         self._scheduler.add(sequence)
         self._may_form = True
 
-    def holds(self, request: bytes) -> bool:
-        return request in self._sequences
+    def cancel(self, connection: ConnectionId, request: bytes) -> None:
+        """Drop a request, unless it has come again over another connection since."""
+        sequence = self._sequences.get(request)
+        if sequence is not None and sequence.connection == connection:
+            self._drop(sequence)
 
-    def cancel(self, request: bytes) -> None:
-        sequence = self._sequences.pop(request, None)
+    def yield_request(self, connection: ConnectionId, request: bytes) -> None:
+        """The request comes again over this connection: the one that brought it before is told not to wait."""
+        sequence = self._sequences.get(request)
         if sequence is not None:
-            self._scheduler.remove(sequence)
-            self._may_form = True
+            if sequence.connection != connection:
+                self._links.reply(sequence.connection, Returned(request, "submitted again over another connection"))
+            self._drop(sequence)
 
     def on_closed(self, connection: ConnectionId) -> None:
-        for request in [request for request, sequence in self._sequences.items() if sequence.connection == connection]:
-            self.cancel(request)
+        for sequence in [one for one in self._sequences.values() if one.connection == connection]:
+            self._drop(sequence)
 
     def return_all(self, reason: str) -> None:
         """Give every request back, to be continued by another lane."""
-        for request, sequence in list(self._sequences.items()):
-            self._links.reply(sequence.connection, Returned(request, reason))
-            self.cancel(request)
+        for sequence in list(self._sequences.values()):
+            self._links.reply(sequence.connection, Returned(sequence.request, reason))
+            self._drop(sequence)
 
     # Lives.
 
@@ -91,6 +99,7 @@ class Head:
         """Every rank of the ring has an empty cache for the current term: steps may flow."""
         self.is_live = True
         self._may_form = True
+        self._has_progressed = True
 
     # Steps.
 
@@ -114,9 +123,25 @@ class Head:
             return False
         self._finished_steps += 1
         self._may_form = True
+        self._has_progressed = True
         for number, token in message.tokens:
             self._emit(number, token)
         return True
+
+    # Patience.
+
+    def next_deadline(self) -> float | None:
+        return self._gives_up_at if self._sequences else None
+
+    def tick(self, now: float) -> None:
+        """Return what waits here in vain. Without news a deadline is set, with news it moves; it is looked at only when due."""
+        if not self._sequences or now < self._gives_up_at:
+            return
+        if self._has_progressed:
+            self._has_progressed = False
+            self._gives_up_at = now + self._settings.patience_seconds
+        else:
+            self.return_all(f"nothing has come round the lane for {self._settings.patience_seconds:g} s")
 
     def status(self) -> LaneStatus:
         return LaneStatus(
@@ -136,4 +161,10 @@ class Head:
         finish = sequence.finish
         self._links.reply(sequence.connection, Emitted(sequence.request, sequence.num_generated - 1, token, finish))
         if finish:
-            self.cancel(sequence.request)
+            self._drop(sequence)
+
+    def _drop(self, sequence: Sequence) -> None:
+        """Its blocks are free at once; tokens still to come for it fall through."""
+        del self._sequences[sequence.request]
+        self._scheduler.remove(sequence)
+        self._may_form = True

@@ -75,17 +75,18 @@ class Heads:
             self.on_broken(head.lane, message.term)
 
     def submit(self, connection: ConnectionId, message: Submit) -> None:
-        """Give the request to the live lane with the fewest; submitted again, it is taken from where it was."""
-        self.cancel(message.request)
+        """Give the request to the live lane with the fewest; submitted again, it starts from what the newer message knows."""
+        for head in self._heads.values():
+            head.yield_request(connection, message.request)
         if not self._heads:
             self._links.reply(connection, Returned(message.request, "no lane has its head at this rank"))
             return
         head = min(self._heads.values(), key=lambda head: (not head.is_live, head.num_requests))
         head.submit(connection, message)
 
-    def cancel(self, request: bytes) -> None:
+    def cancel(self, connection: ConnectionId, request: bytes) -> None:
         for head in self._heads.values():
-            head.cancel(request)
+            head.cancel(connection, request)
 
     def on_closed(self, connection: ConnectionId) -> None:
         """A gateway has gone: nobody wants its requests any more."""
@@ -96,6 +97,14 @@ class Heads:
         """Start the lane's next step if it is headed here and there is something to do."""
         head = self._heads.get(lane)
         return head is not None and head.form_step()
+
+    def tick(self, now: float) -> None:
+        for head in self._heads.values():
+            head.tick(now)
+
+    def next_deadline(self) -> float | None:
+        deadlines = [head.next_deadline() for head in self._heads.values()]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def _start(self, lane: Lane) -> None:
         term = self._next_term(lane)

@@ -72,6 +72,7 @@ class RankCore:
         """Do what was due by `now`; call it at next_deadline() or later."""
         self._experts.tick(now)
         self._requests.tick(now)
+        self._heads.tick(now)
         self._hear_itself(now)
 
     def run_one(self, now: float) -> bool:
@@ -82,7 +83,7 @@ class RankCore:
 
     def next_deadline(self) -> float | None:
         """When tick() should be called next though nothing happened; None: whenever."""
-        deadlines = (self._experts.next_deadline(), self._requests.next_deadline())
+        deadlines = (self._experts.next_deadline(), self._requests.next_deadline(), self._heads.next_deadline())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def wanted_peers(self) -> Mapping[int, SeatView]:
@@ -157,10 +158,12 @@ class RankCore:
     def _lane(self, number: int) -> Lane:
         lane = self._lanes.get(number)
         if lane is None:
-            report = self._heads.on_broken if self.settings.is_first else self._report_upstream
-            lane = Lane(number, self.settings.layers, self._compute, self._requests, self._links, report)
-            self._lanes[number] = lane
+            lane = self._lanes[number] = self._make_lane(number)
         return lane
+
+    def _make_lane(self, number: int) -> Lane:
+        report = self._heads.on_broken if self.settings.is_first else self._report_upstream
+        return Lane(number, self.settings.layers, self._compute, self._requests, self._links, report)
 
     def _report_upstream(self, lane: Lane, term: int) -> None:
         self._links.reply(lane.upstream, Broken(lane.lane, term))
@@ -226,8 +229,8 @@ class RankCore:
     def _on_submit(self, connection: ConnectionId, message: Submit) -> None:
         self._heads.submit(connection, message)
 
-    def _on_cancel(self, _connection: ConnectionId, message: Cancel) -> None:
-        self._heads.cancel(message.request)
+    def _on_cancel(self, connection: ConnectionId, message: Cancel) -> None:
+        self._heads.cancel(connection, message.request)
 
 
 def _newest(known: View | None, told: View) -> View:

@@ -14,7 +14,11 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The stage's place in the model and the engine's limits. Blocks hold `block_size` tokens each, `blocks_per_lane` of them a lane."""
+    """The stage's place in the model and the engine's limits.
+
+    Blocks hold `block_size` tokens each, and a lane has `blocks_per_lane`. A head to which nothing has come round the ring for
+    `patience_seconds` gives its requests back: another lane may fare better.
+    """
 
     stage: int
     stages: int
@@ -26,6 +30,7 @@ class Settings:
     max_step_tokens: int = 256
     max_steps_in_flight: int = 4
     max_sequence_length: int = 2048
+    patience_seconds: float = 10.0
 
     @property
     def is_first(self) -> bool:

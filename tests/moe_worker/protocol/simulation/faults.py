@@ -74,7 +74,8 @@ def replace_pod(world: World) -> None:
     world.fork(rank)
     if process.is_hung:
         world.after(soon(world), lambda: _resume(world, process))
-    world.after(0.3 + soon(world), lambda: _bury(world, process))
+    if not process.is_partitioned or world.random.random() < 0.5:
+        world.after(0.3 + soon(world), lambda: _bury(world, process))
 
 
 def move_lane(world: World) -> None:

@@ -32,7 +32,11 @@ def _check_end(world: World) -> None:
     assert all(stream.is_done for stream in world.streams), "deadlock: " + "; ".join(
         f"{stream.tokens} of {stream.expected}" for stream in world.streams if not stream.is_done
     )
+    for zombie in world.zombies:
+        assert not zombie.is_alive or zombie.core.status().requests == 0, zombie
     for process in world.everyone():
+        if process in world.zombies:
+            continue
         world.check_bounds(process)
         status = process.core.status()
         assert status.outstanding == status.queued == status.requests == status.blocks_used == status.step_rows == 0, status

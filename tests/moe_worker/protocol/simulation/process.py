@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from moe_wire.messages import Message
+from moe_wire.messages import Dispatch, Message, NotHere, Result
 from moe_worker.protocol.rank import RankCore
 from moe_worker.protocol.settings import Identity
 from moe_worker.protocol.transport import Answered, Arrived, Connected, ConnectionClosed, Lost
@@ -25,7 +25,7 @@ class Process:
         self.is_hung = False
         self.is_partitioned = False
         self.is_marked = False
-        self.dialled: dict[int, Connection] = {}
+        self.dialled: dict[int, RankConnection] = {}
         self.accepted: dict[int, Connection] = {}
         self.known = {number: world.stage_view(number) for number in world.neighbours(stage)}
         settings = world.config.settings(stage)
@@ -41,6 +41,9 @@ class Process:
     def send(self, peer: int, message: Message) -> None:
         connection = self.dialled.get(peer)
         assert connection is not None, f"{self!r} sends to {peer} without a connection"
+        if isinstance(message, Dispatch):
+            assert (message.lane, message.expert) not in connection.unanswered, "asked again before the answer"
+            connection.unanswered.add((message.lane, message.expert))
         connection.forward.put(message)
 
     def reply(self, connection: int, message: Message) -> None:
@@ -112,12 +115,13 @@ _WELCOME = object()
 class RankConnection(Connection):
     """Between two ranks; the first thing that comes back is the welcome."""
 
-    __slots__ = ("is_welcomed", "peer")
+    __slots__ = ("is_welcomed", "peer", "unanswered")
 
     def __init__(self, dialler: Process, acceptor: Process, seat: SeatView) -> None:
         super().__init__(dialler.world.network, dialler, acceptor, seat.pod_uid)
         self.peer = seat.rank
         self.is_welcomed = False
+        self.unanswered: set[tuple[int, int]] = set()
         self.forward = Direction(self.network, acceptor, self._asked, self._closed)
         self.back = Direction(self.network, dialler, self._answered, self._lost)
 
@@ -130,6 +134,8 @@ class RankConnection(Connection):
             self.is_welcomed = True
             self.dialler.on_event(Connected(self.peer, self.acceptor.identity.incarnation))
             return
+        if isinstance(message, Result | NotHere):
+            self.unanswered.remove((message.lane, message.expert))
         self.dialler.world.trace("%r <- %r: answer %s", self.dialler, self.acceptor, message)
         self.dialler.on_event(Answered(self.peer, message))
 
