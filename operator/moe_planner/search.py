@@ -49,12 +49,17 @@ def _legal(shape: ModelShape, hardware: Hardware, constraints: Constraints) -> I
     pipelines = range(1, shape.layers + 1) if constraints.pipeline is None else (constraints.pipeline,)
     for pipeline in pipelines:
         most = shape.experts * (shape.layers // pipeline)
-        affordable = hardware.num_gpus // (pipeline * constraints.replicas)
-        experts = range(1, min(most, max(1, affordable)) + 1) if constraints.expert is None else (constraints.expert,)
-        for expert in experts:
-            whole_pods = expert % gpus_per_pod(expert, hardware.gpus_per_node) == 0
-            if expert <= most and whole_pods and expert >= constraints.copies:
+        affordable = max(1, hardware.num_gpus // (pipeline * constraints.replicas))
+        fixed = () if constraints.expert is None else (constraints.expert,)
+        for expert in fixed or _whole_pods(min(most, affordable), hardware.gpus_per_node):
+            if constraints.copies <= expert <= most:
                 yield Degrees(expert=expert, pipeline=pipeline, data=constraints.replicas)
+
+
+def _whole_pods(most: int, gpus_per_node: int) -> Iterator[int]:
+    """Stage sizes up to `most`: a part of a node, or whole nodes."""
+    yield from range(1, min(most, gpus_per_node) + 1)
+    yield from range(2 * gpus_per_node, most + 1, gpus_per_node)
 
 
 def _candidate(degrees: Degrees, shape: ModelShape, hardware: Hardware, workload: Workload, copies: int) -> Candidate:

@@ -1,4 +1,4 @@
-"""Runs `kubectl-moe` as its entry point does, in this process, because starting Python takes longer than the command."""
+"""Runs `kubectl-moe` as its entry point does, in this process, because starting Python takes longer."""
 
 from __future__ import annotations
 

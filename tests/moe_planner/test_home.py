@@ -59,7 +59,7 @@ def test_a_lane_waits_while_its_home_is_full() -> None:
     assert home(crowded, planned, available=frozenset(range(4)), room=Room(lanes_per_rank=1)) == planned
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(any_stage(), st.data())
 def test_home_converges_to_the_plan_in_bounded_commits_under_any_order_of_loading(
     planned: StageLayout, data: st.DataObject

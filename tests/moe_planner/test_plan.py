@@ -141,7 +141,7 @@ def test_contradictory_shapes_are_refused(change: dict[str, int], field: str) ->
     assert caught.value.field == field
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(any_inputs())
 def test_every_plan_hosts_every_expert_once_per_copy_and_balanced(inputs: Inputs) -> None:
     planned = planned_or_none(inputs)
@@ -158,7 +158,7 @@ def test_every_plan_hosts_every_expert_once_per_copy_and_balanced(inputs: Inputs
         assert min(loads) >= 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(any_inputs())
 def test_every_plan_fits_the_hardware_and_never_shares_a_pod(inputs: Inputs) -> None:
     planned = planned_or_none(inputs)

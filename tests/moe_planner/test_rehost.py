@@ -93,7 +93,7 @@ def losses(draw: st.DrawFn) -> tuple[StageLayout, list[frozenset[int]], Room]:
     return layout, times, room
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(losses())
 def test_every_expert_is_hosted_unless_there_is_no_room_and_only_what_must_moves(
     given_losses: tuple[StageLayout, list[frozenset[int]], Room],
