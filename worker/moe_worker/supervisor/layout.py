@@ -79,7 +79,8 @@ def unapplied(
     `held` are the experts that each serving rank holds, `epochs` the epochs they follow; ranks that do not serve are absent.
     """
     masked = {rank.rank for rank in stage.spec.masked}
-    seats = [seat.rank for seat in pod_seats(stage, pod_uid) if seat.rank not in masked]
+    named = [seat.rank for seat in pod_seats(stage, pod_uid)]
+    seats = [rank for rank in named if rank not in masked]
     lacks = [f"rank {rank} is not serving" for rank in seats if rank not in held]
     for rank in seats:
         if rank in held and epochs[rank] < stage.metadata.generation:
@@ -87,4 +88,4 @@ def unapplied(
     for expert in stage.spec.experts:
         lacks += [f"rank {rank} has not loaded expert {expert.expert}" for rank in expert.ranks
                   if rank in seats and rank in held and expert.expert not in held[rank]]  # fmt: skip
-    return lacks if seats or masked else ["the layout names no rank of this pod"]
+    return lacks if named else ["the layout names no rank of this pod"]

@@ -105,6 +105,8 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._probes.stop()
+        self._crew.hang_up()
+        self._ports.close()
         self._log.info("stopped")
 
     def _fork_server_is_gone(self) -> bool:

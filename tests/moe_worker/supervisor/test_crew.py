@@ -1,0 +1,192 @@
+"""A crew with invented processes and an invented clock: what is forked, shown, killed and forgotten, and when."""
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from io import StringIO
+from typing import Any
+
+import pytest
+from moe_worker.control import ControlChannel
+from moe_worker.errors import EXIT_DEVICE
+from moe_worker.logs import Logger
+from moe_worker.rank_settings import RankSettings
+from moe_worker.supervisor.crew import Crew
+from moe_worker.supervisor.forks import Exited, Forked
+from moe_worker.supervisor.seat import Rules, Seat
+
+STATUS = {"epoch": 1, "held": [0], "loading": [], "failed": [], "unreachable": []}
+
+
+@dataclass
+class World:
+    """Stands for the fork server, the event loop, the clock and the kernel."""
+
+    now: float = 0.0
+    starved_s: float = 0.0
+    orders: list[str] = field(default_factory=list)
+    pending: list[Forked | Exited] = field(default_factory=list)
+    ends: dict[int, ControlChannel] = field(default_factory=dict)
+    readers: dict[int, Callable[[], None]] = field(default_factory=dict)
+    num_changes: int = 0
+    next_pid: int = 100
+    incarnation: int = 0
+
+    def fork(self, settings: dict[str, Any]) -> ControlChannel:
+        ours, theirs = socket.socketpair()
+        rank = settings["rank"]
+        self.orders.append(f"fork {rank}")
+        if rank in self.ends:
+            self.ends[rank].close()
+        self.ends[rank] = ControlChannel(theirs)
+        self.pending.append(Forked(rank=rank, pid=self.next_pid))
+        self.next_pid += 1
+        return ControlChannel(ours)
+
+    def kill(self, rank: int) -> None:
+        self.orders.append(f"kill {rank}")
+
+    def news(self) -> list[Forked | Exited]:
+        heard, self.pending = self.pending, []
+        return heard
+
+    def add(self, fileno: int, on_readable: Callable[[], None]) -> None:
+        self.readers[fileno] = on_readable
+
+    def remove(self, fileno: int) -> None:
+        del self.readers[fileno]
+
+    def changed(self) -> None:
+        self.num_changes += 1
+
+    def settings(self, seat: Seat) -> RankSettings:
+        self.incarnation += 1
+        return RankSettings(
+            deployment="d", replica=0, rank=seat.rank, gpu=seat.gpu, pod_uid="u", incarnation=self.incarnation, address=seat.address,
+            secret_file="", model_path="", dtype="float32", shape={}, engine={},
+        )  # fmt: skip
+
+    def run_readers(self) -> None:
+        for on_readable in list(self.readers.values()):
+            on_readable()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World()
+    yield world
+    for end in world.ends.values():
+        end.close()
+
+
+@pytest.fixture
+def crew(world: World) -> Iterator[Crew]:
+    crew = Crew(
+        forks=world, listener=world, rules=Rules(heartbeat_seconds=2.0, restart_budget=3), make_settings=world.settings,
+        changed=world.changed, clock=lambda: world.now, run_delay=lambda pid: world.starved_s, log=Logger("test", StringIO()),
+    )  # fmt: skip
+    crew.man([Seat(0, 0, "a:1"), Seat(1, 1, "a:2")])
+    crew.hear_forks()
+    for rank in (0, 1):
+        say(world, rank, STATUS)
+    crew.tick()
+    yield crew
+    crew.hang_up()
+
+
+def say(world: World, rank: int, words: dict[str, Any] | None = None) -> None:
+    """The rank says something; nothing means a beat."""
+    if words is None:
+        world.ends[rank].beat()
+    else:
+        world.ends[rank].send(words)
+    world.run_readers()
+
+
+def advance(world: World, crew: Crew, seconds: float, *, beating: tuple[int, ...]) -> None:
+    """Time passes in steps of 100 ms; these ranks beat."""
+    for _ in range(round(seconds * 10)):
+        world.now += 0.1
+        for rank in beating:
+            say(world, rank)
+        crew.tick()
+
+
+def test_each_seat_is_forked_and_a_death_is_answered_by_a_fork_at_once(world: World, crew: Crew) -> None:
+    world.pending.append(Exited(rank=1, pid=101, code=None, how="SIGKILL"))
+    crew.hear_forks()
+    assert world.orders == ["fork 0", "fork 1", "fork 1"]
+
+
+def test_views_are_sent_when_they_change_and_to_every_new_process(world: World, crew: Crew) -> None:
+    crew.show({0: {"epoch": 1}, 1: {"epoch": 1}})
+    crew.show({0: {"epoch": 1}, 1: {"epoch": 1}})
+    assert world.ends[0].read() == [{"view": {"epoch": 1}}]
+    world.pending.append(Exited(rank=1, pid=101, code=1, how="exit status 1"))
+    crew.hear_forks()
+    assert world.ends[1].read() == [{"view": {"epoch": 1}}]
+
+
+def test_a_silent_rank_is_killed_once_and_a_beating_one_never(world: World, crew: Crew) -> None:
+    for rank in (0, 1):
+        say(world, rank)
+    advance(world, crew, 3.5, beating=(0,))
+    assert world.orders == ["fork 0", "fork 1", "kill 1"]
+
+
+def test_time_in_which_the_supervisor_slept_is_no_silence(world: World, crew: Crew) -> None:
+    for rank in (0, 1):
+        say(world, rank)
+    world.now += 30.0
+    crew.tick()
+    assert world.orders == ["fork 0", "fork 1"]
+    advance(world, crew, 2.5, beating=(0,))
+    assert world.orders[-1] == "kill 1"
+
+
+def test_a_rank_that_gets_no_cpu_is_no_hang(world: World, crew: Crew) -> None:
+    for rank in (0, 1):
+        say(world, rank)
+    for _ in range(40):
+        world.starved_s += 0.1
+        advance(world, crew, 0.1, beating=(0,))
+    assert world.orders == ["fork 0", "fork 1"]
+
+
+def test_last_words_are_the_reason_of_a_failed_device(world: World, crew: Crew) -> None:
+    world.pending.append(Exited(rank=1, pid=101, code=None, how="SIGKILL"))
+    crew.hear_forks()
+    crew.hear_forks()
+    world.ends[1].send({"last_words": "XID 79"})
+    world.pending.append(Exited(rank=1, pid=102, code=EXIT_DEVICE, how="exit status 86"))
+    crew.hear_forks()
+    assert crew.members[1].seat.reason == "XID 79"
+    assert world.orders == ["fork 0", "fork 1", "fork 1"]
+    advance(world, crew, 1.1, beating=(0,))
+    assert world.orders == ["fork 0", "fork 1", "fork 1", "fork 1"]
+
+
+def test_dismissed_ranks_are_killed_and_news_of_them_ignored(world: World, crew: Crew) -> None:
+    crew.dismiss()
+    assert world.orders[-2:] == ["kill 0", "kill 1"]
+    world.pending += [Exited(rank=0, pid=100, code=None, how="SIGKILL"), Forked(rank=1, pid=300)]
+    crew.hear_forks()
+    assert world.orders[-1] == "kill 1"
+    assert crew.seats() == []
+
+
+def test_the_end_of_an_earlier_process_says_nothing_about_the_present_one(world: World, crew: Crew) -> None:
+    world.pending.append(Exited(rank=1, pid=99, code=None, how="SIGKILL"))
+    crew.hear_forks()
+    assert crew.members[1].seat.is_running
+    assert world.orders == ["fork 0", "fork 1"]
+
+
+def test_after_stop_nothing_is_forked_again(world: World, crew: Crew) -> None:
+    crew.stop()
+    assert json.loads(json.dumps(world.ends[0].read())) == [{"stop": True}]
+    world.pending += [Exited(rank=rank, pid=100 + rank, code=0, how="exit status 0") for rank in (0, 1)]
+    crew.hear_forks()
+    assert crew.is_idle()
+    assert world.orders == ["fork 0", "fork 1"]
