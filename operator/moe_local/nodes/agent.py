@@ -105,7 +105,6 @@ class NodeAgent:
         runner, task = self._pods.pop(uid, None), self._tasks.pop(uid, None)
         if runner is None:
             return
-        runner.is_gone = True
         runner.kill()
         if task is not None:
             task.cancel()

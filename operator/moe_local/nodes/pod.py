@@ -10,14 +10,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from moe_local.container import Order
-from moe_local.errors import ApiError, StartError
+from moe_local.errors import StartError
 from moe_local.nodes import environment
 from moe_local.nodes.addresses import loopback
-from moe_local.nodes.gpus import RESOURCE
 from moe_local.nodes.host import HOST_ADDRESS, Host
+from moe_local.nodes.orders import Orders
+from moe_local.nodes.reporter import Reporter
 from moe_local.nodes.runner import ContainerRunner, Pod
-from moe_local.nodes.status import PodView, pod_status
+from moe_local.nodes.status import PodView
 from moe_local.nodes.volumes import Volumes
 
 Json = dict[str, Any]
@@ -34,22 +34,20 @@ class PodRunner:
     def __init__(self, host: Host, pod: Json) -> None:
         self.pod = pod
         self.uid: str = pod["metadata"]["uid"]
-        self.is_gone = False
         self._host = host
         self._folder: Path = host.folder / "pods" / self.uid
         self._policy = pod["spec"].get("restartPolicy", "Always")
         self._volumes = Volumes(host.api, pod, self._folder, self._facts)
+        self._orders = Orders(host, pod["metadata"], self._folder, self._volumes, self._facts)
+        self._reporter = Reporter(host.api, pod["metadata"], self._view, host.timestamp)
         spec, shared = pod["spec"], self._shared()
         self._init = [ContainerRunner(host, shared, one, is_init=True) for one in spec.get("initContainers") or []]
         self._main = [ContainerRunner(host, shared, one, is_init=False) for one in spec["containers"]]
         self._address = ""
         self._start_time = (pod.get("status") or {}).get("startTime") or host.timestamp()
-        self._conditions: list[Json] = list((pod.get("status") or {}).get("conditions") or [])
         self._is_over = False
         self._deadline: float | None = None
         self._deleting = asyncio.Event()
-        self._dirty = asyncio.Event()
-        self._reported: Json = {}
 
     @property
     def name(self) -> str:
@@ -65,6 +63,9 @@ class PodRunner:
         """Takes a newer version of the object."""
         self.pod = pod
         metadata = pod["metadata"]
+        self._reporter.recall((pod.get("status") or {}).get("conditions") or [])
+        if pod["spec"].get("readinessGates"):
+            self._reporter.changed()
         if metadata.get("deletionTimestamp"):
             deadline = time.monotonic() + float(metadata.get("deletionGracePeriodSeconds") or 0)
             self._deadline = min(deadline, self._deadline) if self._deadline is not None else deadline
@@ -73,15 +74,14 @@ class PodRunner:
     async def run(self) -> None:
         """Runs the pod until it is removed; ends when nothing is left to do."""
         self._take_over()
-        self._dirty.set()
-        reporting = asyncio.create_task(self._report_for_ever())
+        self.update(self.pod)
+        self._reporter.changed()
+        reporting = asyncio.create_task(self._reporter.run())
         try:
-            self.update(self.pod)
             await self._work_until_deleted()
             await asyncio.gather(*(runner.stop(self._remaining) for runner in self._init + self._main))
             self._is_over = True
-            await self._stop_reporting(reporting)
-            await self._remove()
+            await self._reporter.finish(reporting)
         finally:
             reporting.cancel()
 
@@ -105,7 +105,7 @@ class PodRunner:
                 number = runner.view.restart_count
                 # While it waits for its restart, its last run is what there is to see.
                 numbers = range(number - 1 if previous else number, -1, -1)
-                files = (self._log(container, attempt) for attempt in numbers)
+                files = (self._orders.log(container, attempt) for attempt in numbers)
                 return next((file for file in files if file.exists()), None)
         return None
 
@@ -157,7 +157,7 @@ class PodRunner:
             refreshing.cancel()
         self._is_over = True
         self._host.gpus.release(self.uid)
-        self._changed()
+        self._reporter.changed()
 
     async def _set_up(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -176,7 +176,7 @@ class PodRunner:
             waiting = runner.view.state.get("waiting")
             if waiting and waiting.get("message") != message:
                 runner.view.state = {"waiting": {"reason": "ContainerCreating", "message": message}}
-                self._changed()
+                self._reporter.changed()
 
     async def _refresh_for_ever(self) -> None:
         while True:
@@ -185,47 +185,6 @@ class PodRunner:
                 await self._volumes.refresh()
             except (StartError, OSError) as error:
                 logger.warning("pod %s: volumes not refreshed: %s", self.name, error)
-
-    async def _order(self, container: Json, attempt: int) -> Order:
-        """What the zygote is told for one run of a container; raises StartError."""
-        home = self._folder / container["name"]
-        root = home / "root"
-        root.mkdir(parents=True, exist_ok=True)
-        objects = await self._read(environment.references(container))
-        base = self._host.base_environment(self.pod["metadata"]["name"], home)
-        limits = (container.get("resources") or {}).get("limits") or {}
-        if count := int(limits.get(RESOURCE, "0")):
-            base |= self._host.gpus.environment(self._host.gpus.allocate(self.uid, container["name"], count))
-        variables = environment.resolve(container, base, self._facts(), lambda kind, name: objects.get((kind, name)))
-        mounts = self._volumes.mounts(container, variables)
-        argv = [*(container.get("command") or []), *(container.get("args") or [])]
-        if not argv:
-            raise StartError(
-                "CreateContainerError",
-                "no command: images are not pulled here, so their entry points are unknown; set `command`",
-            )
-        return Order(
-            argv=tuple(environment.expand(word, variables) for word in argv),
-            env=variables,
-            cwd=container.get("workingDir") or str(home),
-            log=str(self._log(container["name"], attempt)),
-            root=str(root),
-            mounts=tuple(mounts),
-        )
-
-    async def _read(self, references: set[tuple[str, str]]) -> dict[tuple[str, str], Json]:
-        found = {}
-        for kind, name in references:
-            try:
-                path = f"/api/v1/namespaces/{self.pod['metadata']['namespace']}/{kind}/{name}"
-                found[kind, name] = await self._host.api.get(path)
-            except ApiError as error:
-                if error.status != 404:
-                    raise StartError("CreateContainerConfigError", str(error)) from error
-        return found
-
-    def _log(self, container: str, attempt: int) -> Path:
-        return self._folder / container / f"{attempt}.log"
 
     def _facts(self) -> environment.Facts:
         return environment.Facts(
@@ -240,67 +199,15 @@ class PodRunner:
             read=lambda: self.pod,
             policy=self._policy,
             address=lambda: loopback(self._address),
-            order=self._order,
-            changed=self._changed,
+            order=self._orders.make,
+            changed=self._reporter.changed,
             grace=float(self.pod["spec"].get("terminationGracePeriodSeconds", 30)),
         )
 
     def _remaining(self) -> float:
         return 0.0 if self._deadline is None else self._deadline - time.monotonic()
 
-    def _changed(self) -> None:
-        self._dirty.set()
-
-    async def _stop_reporting(self, reporting: asyncio.Task[None]) -> None:
-        reporting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await reporting
-        await self._retrying(self._report)
-
-    async def _report_for_ever(self) -> None:
-        while True:
-            await self._dirty.wait()
-            self._dirty.clear()
-            await self._retrying(self._report)
-
-    async def _report(self) -> None:
-        status = pod_status(self._view(), self._conditions, self._host.timestamp())
-        if status == self._reported:
-            return
-        metadata = self.pod["metadata"]
-        body = {"metadata": {"uid": self.uid}, "status": status}
-        await self._host.api.patch(f"{self._path()}/status", body)
-        self._reported, self._conditions = status, status["conditions"]
-        logger.debug("pod %s: %s", metadata["name"], status["phase"])
-
-    async def _remove(self) -> None:
-        options = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}
-        await self._retrying(
-            lambda: self._host.api.delete(self._path(), options | {"preconditions": {"uid": self.uid}})
-        )
-
-    async def _retrying(self, call: Any) -> None:
-        """Until the API server has answered; an object that is gone or another's is none of ours any more."""
-        while not self.is_gone:
-            try:
-                await call()
-                return
-            except ApiError as error:
-                if error.status in (404, 409):
-                    return
-                if not error.is_transient:
-                    logger.error("pod %s: %s", self.name, error)
-                    return
-                await asyncio.sleep(RETRY_SECONDS)
-
-    def _path(self) -> str:
-        metadata = self.pod["metadata"]
-        return f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}"
-
     def _view(self) -> PodView:
-        gates = [gate["conditionType"] for gate in self.pod["spec"].get("readinessGates") or []]
-        current = [one for one in (self.pod.get("status") or {}).get("conditions") or [] if one["type"] in gates]
-        self._conditions = [one for one in self._conditions if one["type"] not in gates] + current
         return PodView(
             policy=self._policy,
             generation=self.pod["metadata"].get("generation") or 0,
@@ -309,6 +216,6 @@ class PodRunner:
             pod_ip=self._address,
             host_ip=HOST_ADDRESS,
             start_time=self._start_time,
-            gates=gates,
+            gates=[gate["conditionType"] for gate in self.pod["spec"].get("readinessGates") or []],
             is_over=self._is_over,
         )

@@ -16,10 +16,12 @@ from moe_local.errors import StartError
 from moe_local.nodes.backoff import Backoff, restarts
 from moe_local.nodes.host import Host
 from moe_local.nodes.launcher import KILLED, Child
-from moe_local.nodes.probes import Timing, Verdict, look
 from moe_local.nodes.status import ContainerView, running, terminated, waiting
+from moe_local.nodes.watcher import Container, run_hook, watch
 
 Json = dict[str, Any]
+
+START_RETRY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +46,12 @@ class ContainerRunner:
         self._spec = spec
         # A failed init container is retried under Always too, and one that succeeded never.
         self._policy = "OnFailure" if is_init and pod.policy == "Always" else pod.policy
-        self._backoff = Backoff()
+        self._restarting = Backoff()
+        # What hinders a start, such as a missing Secret, may be put right at any moment.
+        self._starting = Backoff(limit=START_RETRY_SECONDS)
         self._child: Child | None = None
         self._order: Order | None = None
         self._started_at = ""
-
-    @property
-    def log_file(self) -> Path | None:
-        """The output of the current or last run."""
-        return Path(self._order.log) if self._order else None
 
     def adopt(self, before: Json) -> None:
         """Takes over what was reported before the node was off: that run ended with the node."""
@@ -80,7 +79,10 @@ class ContainerRunner:
             code = await self._run_once()
             if code is not None and not restarts(self._policy, code):
                 return code
-            await self._wait_for_restart(self._backoff.after(time.monotonic() - began), has_run=code is not None)
+            if code is None:
+                await asyncio.sleep(self._starting.after(0.0))
+            else:
+                await self._wait_for_restart(self._restarting.after(time.monotonic() - began))
 
     async def stop(self, remaining: Callable[[], float]) -> None:
         """preStop, SIGTERM, and SIGKILL when no seconds remain; returns when the container has ended."""
@@ -88,8 +90,8 @@ class ContainerRunner:
         if child is None or child.ended.done():
             self._end(child)
             return
-        self._host.events.record(self._pod.read(), "Normal", "Killing", f"Stopping container {self.view.name}")
-        await self._run_hook("preStop", remaining())
+        self._record("Normal", "Killing", f"Stopping container {self.view.name}")
+        await run_hook(self._watched(), "preStop", remaining())
         self._host.launcher.kill(child, signal.SIGTERM)
         while not child.ended.done() and (seconds := remaining()) > 0:
             # The grace may be cut short meanwhile, so look again now and then.
@@ -103,7 +105,7 @@ class ContainerRunner:
         if self._child is not None:
             self._host.launcher.kill(self._child, signal.SIGKILL)
 
-    async def execute(self, command: list[str], timeout: float) -> tuple[int, str]:
+    async def _execute(self, command: list[str], timeout: float) -> tuple[int, str]:
         """Runs a command inside the container; gives its exit code and the start of its output."""
         assert self._child is not None
         assert self._order is not None
@@ -129,10 +131,10 @@ class ContainerRunner:
                 self._show(waiting("ContainerCreating", "waiting for the node's warm Python process"))
             self._child = await self._host.launcher.start(self._order)
         except StartError as error:
-            self._host.events.record(self._pod.read(), "Warning", "Failed", f"{self.view.name}: {error}")
+            self._record("Warning", "Failed", f"{self.view.name}: {error}")
             self._show(waiting(error.reason, str(error)))
             return None
-        self._host.events.record(self._pod.read(), "Normal", "Started", f"Started container {self.view.name}")
+        self._record("Normal", "Started", f"Started container {self.view.name}")
         self._started_at = self._host.timestamp()
         self.view.id = f"moe-local://{self._pod.read()['metadata']['uid']}/{self.view.name}/{self.view.restart_count}"
         self.view.started = not self._spec.get("startupProbe")
@@ -141,7 +143,7 @@ class ContainerRunner:
         return await self._attend(self._child)
 
     async def _attend(self, child: Child) -> int:
-        watchers = asyncio.create_task(self._watch(child))
+        watchers = asyncio.create_task(watch(self._watched()))
         try:
             await asyncio.wait([child.ended])
         finally:
@@ -160,13 +162,10 @@ class ContainerRunner:
         else:
             self._pod.changed()
 
-    async def _wait_for_restart(self, delay: float, *, has_run: bool) -> None:
-        if not has_run:
-            await asyncio.sleep(delay)
-            return
+    async def _wait_for_restart(self, delay: float) -> None:
         if "terminated" in self.view.state:
             self._begin_again("CrashLoopBackOff", f"back-off {delay:g}s restarting failed container={self.view.name}")
-            self._host.events.record(self._pod.read(), "Warning", "BackOff", f"restarting container {self.view.name}")
+            self._record("Warning", "BackOff", f"restarting container {self.view.name}")
         await asyncio.sleep(delay)
 
     def _begin_again(self, reason: str, message: str) -> None:
@@ -178,75 +177,26 @@ class ContainerRunner:
         self.view.state = state
         self._pod.changed()
 
-    async def _watch(self, child: Child) -> None:
-        """postStart, then the probes, until cancelled."""
-        await self._run_hook("postStart", 30.0)
-        if probe := self._spec.get("startupProbe"):
-            await self._watch_startup(probe, child)
-        loops = [self._watch_readiness(probe) for probe in [self._spec.get("readinessProbe")] if probe]
-        loops += [self._watch_liveness(probe, child) for probe in [self._spec.get("livenessProbe")] if probe]
-        await asyncio.gather(*loops)
+    def _watched(self) -> Container:
+        return Container(
+            spec=self._spec,
+            view=self.view,
+            address=self._pod.address(),
+            execute=self._execute,
+            changed=self._pod.changed,
+            record=self._record,
+            end=self._end_by_force,
+        )
 
-    async def _watch_startup(self, probe: Json, child: Child) -> None:
-        verdict = Verdict(timing=Timing.read(probe), good=False)
-        failures = 0
-        await asyncio.sleep(verdict.timing.delay)
-        while not verdict.good:
-            failure = await self._look(probe, "Startup")
-            failures = failures + 1 if failure else 0
-            if failures >= verdict.timing.failures:
-                await self._fail_probe("Startup", failure, child)
-                return
-            if not verdict.look(failure):
-                await asyncio.sleep(verdict.timing.period)
-        self.view.started = True
-        self.view.ready = not self._spec.get("readinessProbe")
-        self._pod.changed()
+    async def _end_by_force(self) -> None:
+        child = self._child
+        if child is not None:
+            self._host.launcher.kill(child, signal.SIGTERM)
+            await asyncio.wait([child.ended], timeout=self._pod.grace)
+            self._host.launcher.kill(child, signal.SIGKILL)
 
-    async def _watch_readiness(self, probe: Json) -> None:
-        verdict = Verdict(timing=Timing.read(probe), good=False)
-        await asyncio.sleep(verdict.timing.delay)
-        while True:
-            if verdict.look(await self._look(probe, "Readiness")):
-                self.view.ready = verdict.good
-                self._pod.changed()
-            # Until it is ready for the first time, look more often: pods become ready sooner, at little cost.
-            await asyncio.sleep(verdict.timing.period if verdict.good else min(verdict.timing.period, 1.0))
-
-    async def _watch_liveness(self, probe: Json, child: Child) -> None:
-        verdict = Verdict(timing=Timing.read(probe), good=True)
-        await asyncio.sleep(verdict.timing.delay)
-        while True:
-            failure = await self._look(probe, "Liveness")
-            if verdict.look(failure):
-                await self._fail_probe("Liveness", failure, child)
-                return
-            await asyncio.sleep(verdict.timing.period)
-
-    async def _look(self, probe: Json, kind: str) -> str:
-        ports = {port["name"]: port["containerPort"] for port in self._spec.get("ports") or [] if port.get("name")}
-        failure = await look(probe, self._pod.address(), ports, self.execute)
-        if failure:
-            self._host.events.record(self._pod.read(), "Warning", "Unhealthy", f"{kind} probe failed: {failure}")
-        return failure
-
-    async def _fail_probe(self, kind: str, failure: str, child: Child) -> None:
-        """Ends the container, whose policy then decides; the grace is the pod's."""
-        message = f"Container {self.view.name} failed {kind.lower()} probe ({failure}), will be restarted"
-        self._host.events.record(self._pod.read(), "Normal", "Killing", message)
-        self._host.launcher.kill(child, signal.SIGTERM)
-        await asyncio.wait([child.ended], timeout=self._pod.grace)
-        self._host.launcher.kill(child, signal.SIGKILL)
-
-    async def _run_hook(self, name: str, seconds: float) -> None:
-        hook = (self._spec.get("lifecycle") or {}).get(name) or {}
-        if hook.get("exec"):
-            code, output = await self.execute(list(hook["exec"]["command"]), max(seconds, 0.1))
-            if code != 0:
-                message = f"{name} of {self.view.name} ended with {code}: {output}"
-                self._host.events.record(self._pod.read(), "Warning", f"Failed{name[0].upper()}{name[1:]}Hook", message)
-        elif (hook.get("sleep") or {}).get("seconds"):
-            await asyncio.sleep(min(float(hook["sleep"]["seconds"]), seconds))
+    def _record(self, kind: str, reason: str, message: str) -> None:
+        self._host.events.record(self._pod.read(), kind, reason, message)
 
 
 def _start_of(log: Path) -> str:
