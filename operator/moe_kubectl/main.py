@@ -68,7 +68,7 @@ def status(
     context: Context = None,
 ) -> None:
     """Show conditions, experts and the last failovers."""
-    from moe_kubectl.cluster import connect, current_namespace  # the API client takes a second, and plan needs none
+    from moe_kubectl.api import connect, current_namespace  # the API client takes a second, and plan needs none
     from moe_kubectl.views import status_view
 
     cluster = connect(kubeconfig, context)
@@ -90,7 +90,7 @@ def map_(
     context: Context = None,
 ) -> None:
     """Draw the expert map: stages as rows, GPUs as cells, masked GPUs and moved experts marked."""
-    from moe_kubectl.cluster import connect, current_namespace  # the API client takes a second, and plan needs none
+    from moe_kubectl.api import connect, current_namespace  # the API client takes a second, and plan needs none
     from moe_kubectl.expert_map import as_values, expert_map
     from moe_kubectl.views import map_view
 
