@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from moe_api import names
 from moe_api.stage import MoEStage
+from moe_gateway.settings import SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +27,14 @@ OnStages = Callable[[Iterable[MoEStage]], None]
 
 
 def in_cluster_configuration() -> client.Configuration:
-    """As the pod's service account."""
+    """As the pod's service account; raises SettingsError outside a pod."""
     configuration = client.Configuration()
-    config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # has no types
+    try:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # has no types
+    except config.ConfigException as error:
+        raise SettingsError(
+            f"{error} The gateway runs as a pod with a service account; the operator creates it."
+        ) from error
     return configuration
 
 
@@ -93,6 +99,7 @@ class StageWatch:
                         self._apply(event["type"], event["object"])
             finally:
                 response.close()
+            await asyncio.sleep(_FIRST_BACKOFF_SECONDS)
 
     def _apply(self, kind: str, content: Mapping[str, Any]) -> None:
         name = content["metadata"]["name"]

@@ -24,7 +24,9 @@ class ApiError(Exception):
 
     def body(self) -> dict[str, dict[str, str | None]]:
         """The JSON body that OpenAI's clients read."""
-        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+        # What the client sent is quoted in the message, and need not be text that can be encoded.
+        message = self.message.encode(errors="replace").decode()
+        return {"error": {"message": message, "type": self.type, "param": self.param, "code": self.code}}
 
 
 def invalid_request(message: str, *, param: str | None = None, code: str | None = None, status: int = 400) -> ApiError:

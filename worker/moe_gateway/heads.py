@@ -166,6 +166,10 @@ class _Connection(asyncio.Protocol):
     def key(self) -> HeadKey:
         return self._target.key
 
+    @property
+    def _is_given_up(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
+
     def send(self, message: Message) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.writelines(encode(message))
@@ -188,6 +192,8 @@ class _Connection(asyncio.Protocol):
         try:
             messages = self._decoder.feed(data)
             for message in messages:
+                if self._is_given_up:
+                    return
                 if self._is_listening:
                     self._listener.received(self, message)
                 else:

@@ -2,11 +2,22 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 MAX_STOPS = 16
 
-StopString = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+
+def _whole_characters(text: str) -> str:
+    """JSON can spell half of a surrogate pair, which is no character and has no tokens."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"character {error.start} is half of a surrogate pair; send whole characters") from error
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole_characters)]
+StopString = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_whole_characters)]
 Token = Annotated[int, Field(ge=0)]
 
 
@@ -24,7 +35,7 @@ class StreamOptions(RequestModel):
 class GenerationRequest(RequestModel):
     """The parameters that both kinds of completion share."""
 
-    model: str
+    model: Text
     max_tokens: int | None = Field(default=None, ge=1)
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
@@ -85,7 +96,7 @@ class GenerationRequest(RequestModel):
 class CompletionRequest(GenerationRequest):
     """Body of /v1/completions. Several prompts give several choices."""
 
-    prompt: str | list[str] | list[Token] | list[list[Token]]
+    prompt: Text | list[Text] | list[Token] | list[list[Token]]
     best_of: int | None = None
     echo: bool | None = None
     logprobs: int | None = None
@@ -97,12 +108,12 @@ class CompletionRequest(GenerationRequest):
 
 class TextPart(RequestModel):
     type: Literal["text"]
-    text: str
+    text: Text
 
 
 class ChatMessage(RequestModel):
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
+    content: Text | list[TextPart]
     name: str | None = None
 
     def plain(self) -> dict[str, str]:

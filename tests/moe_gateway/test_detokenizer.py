@@ -1,0 +1,67 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models
+
+from moe_gateway.detokenizer import Detokenizer
+from moe_gateway.tokenizer import TextModel
+from tests.moe_gateway.fakes import make_tokenizer
+
+TOKENIZER = make_tokenizer()
+
+
+class Decoding:
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def decode(self, ids: "list[int]") -> str:
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+
+def pieces_of(tokens: list[int], prompt: tuple[int, ...] = ()) -> list[str]:
+    detokenizer = Detokenizer(Decoding(TOKENIZER), prompt)
+    return [*(detokenizer.push(token) for token in tokens), detokenizer.flush()]
+
+
+@pytest.mark.parametrize("text", ["plain words", "你好，世界", "é à ü", "👩‍🚀 emoji 🎉", "mixed 你 and é and 🎉!"])
+def test_no_piece_shows_half_a_character(text: str) -> None:
+    tokens = TOKENIZER.encode(text).ids
+    pieces = pieces_of(tokens)
+    assert "".join(pieces) == text
+    assert not any("\ufffd" in piece for piece in pieces)
+
+
+@given(st.lists(st.integers(0, TOKENIZER.get_vocab_size() - 1), max_size=60), st.lists(st.integers(0, 250), max_size=9))
+def test_pieces_of_any_tokens_add_up_to_the_whole(tokens: list[int], prompt: list[int]) -> None:
+    decoding = Decoding(TOKENIZER)
+    known = decoding.decode(prompt[-6:])
+    whole = decoding.decode([*prompt[-6:], *tokens])
+    held = len(known) - len(known.rstrip("\ufffd"))
+    text = "".join(pieces_of(tokens, tuple(prompt)))
+    assert whole.endswith(text)
+    assert len(whole) - len(text) >= len(known) - min(3, held)
+
+
+def test_broken_bytes_show_at_the_end_and_not_before() -> None:
+    tokens = TOKENIZER.encode("é").ids
+    assert pieces_of(tokens[:1]) == ["", "\ufffd"]
+
+
+def test_a_run_of_broken_bytes_is_not_held_for_ever() -> None:
+    broken = TOKENIZER.encode("é").ids[0]
+    detokenizer = Detokenizer(Decoding(TOKENIZER))
+    assert "".join(detokenizer.push(broken) for _ in range(20)) == "\ufffd" * 17
+
+
+def test_words_keep_the_space_before_them_where_decoders_drop_the_first() -> None:
+    tokenizer = Tokenizer(models.WordLevel({"▁the": 0, "▁cat": 1, "▁sat": 2}, unk_token="▁the"))
+    tokenizer.decoder = decoders.Metaspace()
+    detokenizer = Detokenizer(Decoding(tokenizer), (0,))
+    assert [detokenizer.push(1), detokenizer.push(2)] == [" cat", " sat"]
+
+
+def test_special_tokens_are_no_text(text_model: TextModel) -> None:
+    end = text_model.end_tokens[0]
+    words = text_model.encode("the fox", add_special_tokens=False)
+    detokenizer = Detokenizer(text_model)
+    assert "".join(detokenizer.push(token) for token in (words[0], end, *words[1:])) == "the fox"

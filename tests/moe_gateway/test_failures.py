@@ -1,0 +1,134 @@
+"""Every refusal says what is wrong in OpenAI's form, and disturbs nobody."""
+
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from tests.moe_gateway.conftest import Gateway
+
+COMPLETION: dict[str, Any] = {"model": "demo-model", "prompt": "the"}
+CHAT: dict[str, Any] = {"model": "demo-model", "messages": [{"role": "user", "content": "hi"}]}
+
+
+async def post(gateway: Gateway, path: str, **request: Any) -> httpx.Response:
+    return await gateway.http.post(path, **request)
+
+
+async def test_an_unknown_model_is_named_with_the_one_that_is_served(gateway: Gateway) -> None:
+    with pytest.raises(openai.NotFoundError) as caught:
+        await gateway.client.completions.create(model="gpt-4", prompt="a")
+    assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
+    assert "demo-model" in caught.value.message
+
+
+@pytest.mark.parametrize("max_tokens", [16, 300])
+async def test_a_prompt_over_the_context(gateway: Gateway, max_tokens: int) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        await gateway.client.completions.create(model="demo-model", prompt=[1] * 250, max_tokens=max_tokens)
+    assert caught.value.code == "context_length_exceeded"
+    assert "256" in caught.value.message
+    assert "250" in caught.value.message
+
+
+async def test_a_text_that_no_tokenisation_fits_is_not_tokenised(gateway: Gateway) -> None:
+    with pytest.raises(openai.BadRequestError, match="90000 characters"):
+        await gateway.client.completions.create(model="demo-model", prompt="a" * 90_000)
+
+
+@pytest.mark.parametrize(
+    ("change", "param", "words"),
+    [
+        ({"temperature": 3}, "temperature", "less than or equal to 2"),
+        ({"temperature": "hot"}, "temperature", "'hot'"),
+        ({"top_p": 0}, "top_p", "greater than 0"),
+        ({"max_tokens": 0}, "max_tokens", "greater than or equal to 1"),
+        ({"max_tokens": "5"}, "max_tokens", "integer"),
+        ({"stop": ""}, "stop", "at least 1 character"),
+        ({"stop": ["a"] * 99}, "stop", "at most 16"),
+        ({"seed": 2**70}, "seed", "less than"),
+        ({"prompt": None}, "prompt", "string"),
+        ({"prompt": [-1]}, "prompt", "greater than or equal to 0"),
+        ({"prompt": [400]}, "prompt", "from 0 to 399"),
+        ({"prompt": ""}, "prompt", "no tokens"),
+        ({"prompt": []}, "prompt", "0 prompts"),
+        ({"prompt": [[]]}, "prompt", "no tokens"),
+        ({"nonsense": 1}, "nonsense", "Unrecognized request argument"),
+        ({"n": 2}, None, "n=2 is not supported"),
+        ({"best_of": 2}, None, "best_of=2"),
+        ({"echo": True}, None, "echo=True"),
+        ({"logprobs": 1}, None, "logprobs=1"),
+        ({"logit_bias": {"5": 1}}, None, "logit_bias"),
+        ({"stream_options": {}}, None, "stream=true"),
+    ],
+)
+async def test_wrong_parameters(gateway: Gateway, change: dict[str, Any], param: str | None, words: str) -> None:
+    answer = await post(gateway, "/v1/completions", json=COMPLETION | change)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["type"], error["param"]) == ("invalid_request_error", param)
+    assert words in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"messages": []}, "at least 1 item"),
+        ({"messages": [{"role": "wizard", "content": "hi"}]}, "'wizard'"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages"),
+        ({"tools": [{}]}, "tools="),
+        ({"response_format": {"type": "json_object"}}, "response_format="),
+    ],
+)
+async def test_wrong_chats(gateway: Gateway, change: dict[str, Any], words: str) -> None:
+    answer = await post(gateway, "/v1/chat/completions", json=CHAT | change)
+    assert answer.status_code == 400
+    assert words in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("body", ["{", "[1]", "null", '"text"', "", '{"model": "demo-model", "prompt": "\\ud800"}'])
+async def test_bodies_that_are_no_request(gateway: Gateway, body: str) -> None:
+    answer = await post(gateway, "/v1/completions", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999"])
+async def test_numbers_that_are_none(gateway: Gateway, value: str) -> None:
+    body = f'{{"model": "demo-model", "prompt": "a", "temperature": {value}}}'
+    answer = await post(gateway, "/v1/completions", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "temperature"
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+async def test_a_body_over_the_limit(gateway: Gateway, is_chunked: bool) -> None:
+    content = b'{"prompt": "' + b"a" * 100_000 + b'"}'
+
+    async def chunks() -> Any:
+        yield content[:50_000]
+        yield content[50_000:]
+
+    headers = {"content-type": "application/json"}
+    answer = await post(gateway, "/v1/completions", content=chunks() if is_chunked else content, headers=headers)
+    assert answer.status_code == 413
+    assert "100000 bytes" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v2", 404), ("GET", "/v1/completions", 405)])
+async def test_unknown_paths_and_methods(gateway: Gateway, method: str, path: str, status: int) -> None:
+    answer = await gateway.http.request(method, path)
+    assert answer.status_code == status
+    assert path in answer.json()["error"]["message"]
+
+
+async def test_the_client_s_request_id_comes_back(gateway: Gateway) -> None:
+    answer = await post(gateway, "/v1/completions", json={}, headers={"x-request-id": "mine-1"})
+    assert answer.headers["x-request-id"] == "mine-1"
+
+
+async def test_a_request_id_is_made_where_none_or_a_wild_one_comes(gateway: Gateway) -> None:
+    for headers in ({}, {"x-request-id": "x" * 999}):
+        answer = await post(gateway, "/v1/completions", json={}, headers=headers)
+        assert answer.headers["x-request-id"].startswith("req-")

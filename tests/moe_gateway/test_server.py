@@ -1,0 +1,118 @@
+"""The whole process, as the kubelet runs it, but for where it finds the API server."""
+
+import asyncio
+import base64
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.moe_gateway.api_server import FakeApiServer
+
+from tests.moe_gateway.fakes import CREDENTIALS, FakeHead
+from tests.moe_gateway.stages import stage_json
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = """
+import asyncio, os
+from kubernetes.aio.client import Configuration
+from moe_gateway.server import serve
+from moe_gateway.settings import read_settings
+asyncio.run(serve(read_settings(os.environ), Configuration(host=os.environ["API_SERVER"])))
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def run_python(*arguments: str, **env: str) -> "asyncio.Future[asyncio.subprocess.Process]":
+    paths = os.pathsep.join(str(ROOT / part) for part in ("operator", "worker"))
+    return asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            sys.executable, *arguments, env={"PATH": os.environ["PATH"], "PYTHONPATH": paths, **env}, stderr=-1
+        )
+    )
+
+
+async def wait_ready(url: str) -> None:
+    async with httpx.AsyncClient(verify=False, trust_env=False) as client, asyncio.timeout(60):
+        while True:
+            try:
+                if (await client.get(f"{url}/readyz")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(0.05)
+
+
+async def test_a_drained_gateway_finishes_its_streams_and_leaves_with_0(checkpoint: Path, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(base64.urlsafe_b64encode(CREDENTIALS.secret))
+    heads = [await FakeHead(rank, pod_uid="uid").start() for rank in (0, 1)]
+    addresses = [head.target.address or ("", 0) for head in heads]
+    api = FakeApiServer()
+    api.items = [stage_json(addresses=(f"127.0.0.1:{addresses[0][1]}", f"127.0.0.1:{addresses[1][1]}"))]
+    await api.start()
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    process = await run_python(
+        "-c", PROGRAM, API_SERVER=api.url, MOE_DEPLOYMENT="demo", MOE_NAMESPACE="default", MODEL_PATH=str(checkpoint),
+        MOE_SECRET_FILE=str(key), POD_IP="127.0.0.1", MOE_PORT=str(port),
+    )  # fmt: skip
+    try:
+        await wait_ready(url)
+        for head in heads:
+            head.pause_at = 2
+        body = {"model": "demo", "prompt": "the", "max_tokens": 8, "stream": True}
+        async with (
+            httpx.AsyncClient(verify=False, trust_env=False, timeout=60) as client,
+            client.stream("POST", f"{url}/v1/completions", json=body) as answer,
+        ):
+            lines = answer.aiter_lines()
+            await anext(lines)
+            process.send_signal(signal.SIGTERM)
+            await refused(port)
+            for head in heads:
+                head.resumed.set()
+            rest = [line async for line in lines if line]
+        assert rest[-1] == "data: [DONE]"
+        assert '"finish_reason":"length"' in rest[-2]
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        for head in heads:
+            head.kill()
+        await api.stop()
+
+
+async def refused(port: int) -> None:
+    """Until nobody listens any more."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                return
+            writer.close()
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({}, "MOE_DEPLOYMENT is not set"),
+        ({"MOE_DEPLOYMENT": "d", "MOE_NAMESPACE": "n", "MODEL_PATH": "/nowhere"}, "runs as a pod"),
+    ],
+)
+async def test_a_pod_that_is_set_up_wrongly_says_so(env: dict[str, str], words: str) -> None:
+    process = await run_python("-m", "moe_gateway.main", **env)
+    _, error = await process.communicate()
+    assert process.returncode == 2
+    assert words in error.decode()
+    assert "Traceback" not in error.decode()
