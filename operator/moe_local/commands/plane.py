@@ -58,7 +58,8 @@ def restart(
 
 def _plane(context: typer.Context) -> Plane:
     state = state_of(context)
-    return Plane(state, state.require(), programs())
+    settings = state.require()
+    return Plane(state, settings, programs(settings))
 
 
 def _stop(context: typer.Context, program: Name, kill: bool) -> None:

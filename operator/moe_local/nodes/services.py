@@ -49,7 +49,7 @@ class Services:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await self._adjust()
+            await self.adjust()
 
     def replace_services(self, services: list[Json]) -> None:
         """All Services there are."""
@@ -84,7 +84,8 @@ class Services:
         """namespace/name of every Service."""
         return sorted(self._services)
 
-    async def _adjust(self) -> None:
+    async def adjust(self) -> None:
+        """Opens and closes listeners as the Services of now ask for."""
         wanted = dict(_wanted(self._services))
         for key in [key for key, one in self._listeners.items() if wanted.get(key) != one.address]:
             listener = self._listeners.pop(key)
