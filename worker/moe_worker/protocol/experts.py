@@ -89,8 +89,10 @@ class Experts:
         """Take note of loads that have ended, and start those again that are due."""
         if self.loading:
             self._next_poll = now + _POLL_SECONDS
-            for expert, error in self._compute.loaded():
-                self._on_loaded(expert, error, now)
+        # Asked also while nothing loads: a wake-up that came just after the last load was told must be taken, or the
+        # rank is woken for ever.
+        for expert, error in self._compute.loaded():
+            self._on_loaded(expert, error, now)
         if self._retries:
             for expert in [expert for expert, (due, _) in self._retries.items() if due <= now]:
                 if expert not in self.loading:
