@@ -26,7 +26,10 @@ def test_both_sides_believe_each_other() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"rank": 4}, {"pod_uid": "uid-9"}, {"incarnation": 4}, {"epoch": 6}, {"replica": 1}, {"deployment": "e"}, {"kind": "gateway"}, {"nonce": b"m" * 32}, {"proof": b""}],
+    [
+        {"rank": 4}, {"pod_uid": "uid-9"}, {"incarnation": 4}, {"epoch": 6}, {"replica": 1}, {"deployment": "e"},
+        {"kind": "gateway"}, {"nonce": b"m" * 32}, {"proof": b""},
+    ],
 )  # fmt: skip
 def test_no_claim_can_be_changed_on_the_way(change: dict[str, object]) -> None:
     with pytest.raises(HandshakeError, match="does not know the deployment's secret"):

@@ -1,4 +1,6 @@
-"""Ranks are forked with their settings and channel, their ends are told at once and in words, and none outlives its parents."""
+"""Ranks are forked with their settings and channel, their ends are told at once and in words, and none outlives
+its parents.
+"""
 
 import os
 import select
@@ -9,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
 from moe_worker import fork_server
 from moe_worker.control import ControlChannel
 from moe_worker.supervisor.forks import Exited, Forked, Forks, ForkServerGone

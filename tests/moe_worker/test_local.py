@@ -1,4 +1,6 @@
-"""Real rank processes over TCP: the same tokens at every degree, as from transformers, and with ranks killed under the streams."""
+"""Real rank processes over TCP: the same tokens at every degree, as from transformers, and with ranks killed under
+the streams.
+"""
 
 import os
 import signal
@@ -7,10 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from moe_worker.local import LocalCluster
 from moe_worker.make_checkpoint import main as make_checkpoint
 
-PROMPTS = [[5, 17, 300, 42], [7], list(range(20, 60)), [400, 3, 3, 3, 9, 10], [88, 99], [250] * 17, [1, 2, 3], [6, 5, 4]]
+PROMPTS = [
+    [5, 17, 300, 42],
+    [7],
+    list(range(20, 60)),
+    [400, 3, 3, 3, 9, 10],
+    [88, 99],
+    [250] * 17,
+    [1, 2, 3],
+    [6, 5, 4],
+]
 NEW_TOKENS = 24
 
 
@@ -43,7 +55,12 @@ def test_one_rank_gives_the_tokens_of_transformers(model: Path, alone: list[list
         ids = torch.tensor([prompt])
         with torch.inference_mode():
             made = reference.generate(
-                ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=None, pad_token_id=0
+                ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=NEW_TOKENS,
+                do_sample=False,
+                eos_token_id=None,
+                pad_token_id=0,
             )
         assert tokens == made[0, len(prompt) :].tolist()
 

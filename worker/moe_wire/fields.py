@@ -1,4 +1,6 @@
-"""Packed parts of a header: integers, short texts, lists of integers, arrays' shapes. Little endian; no JSON, no pickle."""
+"""Packed parts of a header: integers, short texts, lists of integers, arrays' shapes. Little endian; no JSON, no
+pickle.
+"""
 
 import struct
 from collections.abc import Sequence
@@ -36,7 +38,9 @@ def pack_shape(payload: Payload) -> bytes:
 
 
 class Reader:
-    """Takes parts off a header, in order. What does not fit is a WireError or a struct.error, which the decoder makes one."""
+    """Takes parts off a header, in order. What does not fit is a WireError or a struct.error, which the decoder
+    makes one.
+    """
 
     __slots__ = ("_header", "_offset")
 

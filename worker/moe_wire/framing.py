@@ -1,4 +1,5 @@
-"""Messages to bytes and back: a frame is a fixed prefix, a packed header and, for messages that carry rows, raw numbers.
+"""Messages to bytes and back: a frame is a fixed prefix, a packed header and, for messages that carry rows, raw
+numbers.
 
 The prefix is the header's length (u32), the payload's length (u32) and the message's kind (u8), little endian. Knows no
 sockets; what the numbers mean is codecs.py's business.
@@ -37,9 +38,9 @@ def encode(message: Message) -> list[Buffer]:
 class Decoder:
     """Takes a connection's bytes as they come, gives the messages that are complete.
 
-    A message whose bytes came whole refers to the memory that was fed; one that came in pieces is copied once. Payloads are
-    read-only, and aligned to nothing.
-    `max_frame_bytes` may be raised when the peer has proved who it is.
+    A message whose bytes came whole refers to the memory that was fed; one that came in pieces is copied once.
+    Payloads are read-only, and aligned to nothing. `max_frame_bytes` may be raised when the peer has proved who it
+    is.
     """
 
     __slots__ = ("_filled", "_frame", "_head", "max_frame_bytes")

@@ -23,10 +23,17 @@ def unpack_challenge(header: memoryview, _: memoryview) -> Challenge:
 
 def hello_claims(message: Hello) -> bytes:
     """Everything a Hello says except its proof. The version comes first, so that any version can read it."""
-    return b"".join([
-        _VERSION.pack(message.version), pack_text(message.kind), pack_text(message.deployment), _REPLICA.pack(message.replica),
-        _WHO.pack(message.rank, message.incarnation, message.epoch), pack_text(message.pod_uid), pack_bytes(message.nonce),
-    ])  # fmt: skip
+    return b"".join(
+        [
+            _VERSION.pack(message.version),
+            pack_text(message.kind),
+            pack_text(message.deployment),
+            _REPLICA.pack(message.replica),
+            _WHO.pack(message.rank, message.incarnation, message.epoch),
+            pack_text(message.pod_uid),
+            pack_bytes(message.nonce),
+        ]
+    )
 
 
 def pack_hello(message: Hello) -> bytes:

@@ -1,6 +1,7 @@
 """Who is there: the acceptor challenges, the dialler says Hello, the acceptor answers Welcome; both prove the secret.
 
-Pure: nonces and the secret are handed in. Whether the layout names the peer is judged by the caller, which has the view.
+Pure: nonces and the secret are handed in. Whether the layout names the peer is judged by the caller, which has the
+view.
 """
 
 import base64
@@ -76,7 +77,9 @@ def make_welcome(secret: bytes, own: Identity, epoch: int, hello: Hello) -> Welc
 
 
 def judge_welcome(secret: bytes, hello: Hello, welcome: Welcome, rank: int, pod_uid: str) -> None:
-    """Raises HandshakeError unless it is the acceptor that was meant (`rank` in pod `pod_uid`) and it knows the secret."""
+    """Raises HandshakeError unless it is the acceptor that was meant (`rank` in pod `pod_uid`) and it knows the
+    secret.
+    """
     if not hmac.compare_digest(welcome.proof, _prove(secret, b"welcome", hello.nonce, welcome_claims(welcome))):
         raise HandshakeError("an acceptor that does not know the deployment's secret")
     if (welcome.rank, welcome.pod_uid) != (rank, pod_uid):

@@ -1,4 +1,5 @@
-"""The channel between a supervisor and one of its ranks: JSON lines over a socket pair, and bare newlines as heartbeats.
+"""The channel between a supervisor and one of its ranks: JSON lines over a socket pair, and bare newlines as
+heartbeats.
 
 Neither side ever waits in it: what the other end does not take stays here until the next flush().
 """

@@ -1,7 +1,7 @@
 """The process that turns fork orders into rank processes: torch imported, one thread, no event loop, no network.
 
-Orders and news travel on one SEQPACKET socket, a JSON object per packet; an order carries the rank's control channel as a
-file descriptor. It knows nothing of layouts: who is to be forked, and why again, is the supervisor's business.
+Orders and news travel on one SEQPACKET socket, a JSON object per packet; an order carries the rank's control channel
+as a file descriptor. It knows nothing of layouts: who is to be forked, and why again, is the supervisor's business.
 """
 
 import gc
@@ -24,7 +24,8 @@ RunRank = Callable[[dict[str, Any], int], int]
 
 
 def start(prepare: Callable[[], RunRank]) -> tuple[int, socket.socket]:
-    """Fork the fork server now, before this process has threads, sockets or an event loop: its pid, and the socket to it.
+    """Fork the fork server now, before this process has threads, sockets or an event loop: its pid, and the socket to
+    it.
 
     `prepare` runs in the fork server only: it imports what ranks need and returns what runs one.
     """

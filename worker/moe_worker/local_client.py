@@ -1,4 +1,5 @@
-"""A gateway in small for LocalCluster: spreads prompts over the lanes' heads, keeps the tokens, submits again what a head lost.
+"""A gateway in small for LocalCluster: spreads prompts over the lanes' heads, keeps the tokens, submits again what a
+head lost.
 
 It does what every gateway must: tokens that were emitted are facts, a lost head's requests go on elsewhere from there.
 """

@@ -1,4 +1,6 @@
-"""One line on standard output for each thing that happened: time, level, who, what. `kubectl logs` tells the failover's story."""
+"""One line on standard output for each thing that happened: time, level, who, what. `kubectl logs` tells the
+failover's story.
+"""
 
 import sys
 from collections.abc import Callable
@@ -14,7 +16,9 @@ def timestamp(moment: datetime) -> str:
 
 
 class Logger:
-    """Lines of one writer, e.g. "rank 17" or "supervisor"; a line is one write, so lines of several processes never mix."""
+    """Lines of one writer, e.g. "rank 17" or "supervisor"; a line is one write, so lines of several processes
+    never mix.
+    """
 
     def __init__(self, who: str, stream: TextIO | None = None) -> None:
         self._who = who

@@ -20,13 +20,15 @@ def main() -> None:
         Logger("supervisor").error(str(error))
         sys.exit(EXIT_USAGE)
     _, orders = fork_server.start(import_rank)
-    # Only now: what follows brings an event loop and network clients that must not be there when torch's process is forked.
+    # Only now: this brings an event loop and network clients, which must not be there when torch's process is forked.
     supervisor = import_module("moe_worker.supervisor.running")
     sys.exit(supervisor.run_supervisor(settings, orders))
 
 
 def import_rank() -> fork_server.RunRank:
-    """Import torch and all that ranks need, in the fork server only. One thread a process: two collapse on shared cores."""
+    """Import torch and all that ranks need, in the fork server only. One thread a process: two collapse on shared
+    cores.
+    """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     run_rank: fork_server.RunRank = import_module("moe_worker.rank_process").run_rank
     return run_rank

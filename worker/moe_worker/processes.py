@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import sys
+from typing import TextIO
 
 _PR_SET_PDEATHSIG = 1
 
@@ -28,9 +29,10 @@ def reset_signals() -> None:
 
 
 def close_other_files(kept: frozenset[int]) -> None:
-    """Close every file but the standard three and those in `kept`; standard output and error are 1 and 2 whatever they were."""
-    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
-    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    """Close every file but the standard three and those in `kept`; standard output and error are 1 and 2 whatever
+    they were.
+    """
+    sys.stdout, sys.stderr = _standard_file(1), _standard_file(2)
     for name in os.listdir("/proc/self/fd"):
         fileno = int(name)
         if fileno > 2 and fileno not in kept:
@@ -46,3 +48,7 @@ def describe_exit(status: int) -> str:
         number = os.WTERMSIG(status)
         return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
     return f"exit status {os.waitstatus_to_exitcode(status)}"
+
+
+def _standard_file(fileno: int) -> TextIO:
+    return open(fileno, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)

@@ -1,4 +1,5 @@
-"""The one loop of a rank: sockets, control channel, one unit of work at a time, a beat every 200 ms. It waits in poll() only.
+"""The one loop of a rank: sockets, control channel, one unit of work at a time, a beat every 200 ms. It waits in
+poll() only.
 
 Brings core, transport, device and control channel together and knows nothing of what they do.
 """
@@ -112,7 +113,9 @@ class RankLoop:
         self._next_look = now
 
     def _tell(self, now: float) -> None:
-        """Tell the supervisor what has changed. While something is loading it is looked at often, else with each beat."""
+        """Tell the supervisor what has changed. While something is loading it is looked at often, else with each
+        beat.
+        """
         status = self._core.status()
         self._next_look = now + LOOK_AGAIN_S if status.loading else None
         unreachable = self._transport.unreachable(UNREACHABLE_S)

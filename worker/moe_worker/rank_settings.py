@@ -1,4 +1,6 @@
-"""What a rank process is told once, in its fork order: who it is, which model, which sizes, where it listens. Plain JSON."""
+"""What a rank process is told once, in its fork order: who it is, which model, which sizes, where it listens.
+Plain JSON.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,7 +12,9 @@ from moe_worker.protocol.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class RankSettings:
-    """`address` is the seat's "ip:port"; `engine` has the fields of protocol.settings.Settings, `shape` those of the resource."""
+    """`address` is the seat's "ip:port"; `engine` has the fields of protocol.settings.Settings, `shape` those of
+    the resource.
+    """
 
     deployment: str
     replica: int

@@ -1,4 +1,6 @@
-"""What a pod's environment says, read once by main() and passed down. All that can change is in the MoEStage instead."""
+"""What a pod's environment says, read once by main() and passed down. All that can change is in the MoEStage
+instead.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -8,6 +8,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+
 from moe_worker.control import ControlChannel
 from moe_worker.errors import EXIT_DEVICE
 from moe_worker.logs import Logger
@@ -63,8 +64,8 @@ class World:
     def settings(self, seat: Seat) -> RankSettings:
         self.incarnation += 1
         return RankSettings(
-            deployment="d", replica=0, rank=seat.rank, gpu=seat.gpu, pod_uid="u", incarnation=self.incarnation, address=seat.address,
-            secret_file="", model_path="", dtype="float32", shape={}, engine={},
+            deployment="d", replica=0, rank=seat.rank, gpu=seat.gpu, pod_uid="u", incarnation=self.incarnation,
+            address=seat.address, secret_file="", model_path="", dtype="float32", shape={}, engine={},
         )  # fmt: skip
 
     def run_readers(self) -> None:
@@ -83,8 +84,9 @@ def world() -> Iterator[World]:
 @pytest.fixture
 def crew(world: World) -> Iterator[Crew]:
     crew = Crew(
-        forks=world, listener=world, rules=Rules(heartbeat_seconds=2.0, restart_budget=3), make_settings=world.settings,
-        changed=world.changed, clock=lambda: world.now, run_delay=lambda pid: world.starved_s, log=Logger("test", StringIO()),
+        forks=world, listener=world, rules=Rules(heartbeat_seconds=2.0, restart_budget=3), changed=world.changed,
+        make_settings=world.settings, clock=lambda: world.now, run_delay=lambda pid: world.starved_s,
+        log=Logger("test", StringIO()),
     )  # fmt: skip
     crew.man([Seat(0, 0, "a:1"), Seat(1, 1, "a:2")])
     crew.hear_forks()

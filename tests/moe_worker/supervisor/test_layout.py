@@ -15,7 +15,8 @@ SHAPE = {
 def stage(number: int = 0, *, stages: int = 3, generation: int = 4, **changed: Any) -> MoEStage:
     first = number * 2
     spec = {
-        "deployment": "d", "replica": 1, "stage": number, "stages": stages, "ranksPerStage": 2, "firstLayer": number, "numLayers": 1,
+        "deployment": "d", "replica": 1, "stage": number, "stages": stages, "ranksPerStage": 2,
+        "firstLayer": number, "numLayers": 1,
         "model": {"path": "m", "dtype": "float32", "name": "d", "shape": SHAPE}, "engine": {}, "failover": {},
         "ranks": [{"rank": first + i, "pod": f"p{i}", "podUID": f"uid-{number}-{i}", "gpu": 0} for i in range(2)],
         "experts": [{"expert": first + i, "ranks": [first + i]} for i in range(2)],

@@ -1,4 +1,6 @@
-"""Transports of several ranks in one process over real loopback sockets: order, loss, reconnection, strangers, slow readers."""
+"""Transports of several ranks in one process over real loopback sockets: order, loss, reconnection, strangers,
+slow readers.
+"""
 
 import socket
 import time
@@ -6,9 +8,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
+
 from moe_wire.framing import PREFIX, encode
 from moe_wire.handshake import Identity, make_hello
-from moe_wire.messages import Broken, Challenge, Dispatch, DType, Message, NotHere, Payload, Reset, Result, Sampling, Submit
+from moe_wire.messages import (
+    Broken,
+    Challenge,
+    Dispatch,
+    DType,
+    Message,
+    NotHere,
+    Payload,
+    Reset,
+    Result,
+    Sampling,
+    Submit,
+)
 from moe_worker.protocol.transport import Answered, Arrived, Connected, ConnectionClosed, Event, Lost
 from moe_worker.protocol.view import SeatView, StageView, View
 from moe_worker.transport.tcp import MAX_STRANGERS, TcpTransport

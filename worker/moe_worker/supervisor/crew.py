@@ -1,7 +1,7 @@
 """A pod's ranks: forks them, hears them, kills what hangs, and keeps each told of the newest view.
 
-Joins the pure seats with real processes. Knows no Kubernetes: seats and views are handed in. Not asynchronous: the event loop
-calls it when a socket has something, and tick() ten times a second.
+Joins the pure seats with real processes. Knows no Kubernetes: seats and views are handed in. Not asynchronous: the
+event loop calls it when a socket has something, and tick() ten times a second.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -51,7 +51,9 @@ class Member:
 
 @dataclass(kw_only=True)
 class Crew:
-    """`make_settings(seat, incarnation)` gives a fork its settings; `changed` is called after whatever may change the report."""
+    """`make_settings(seat, incarnation)` gives a fork its settings; `changed` is called after whatever may change
+    the report.
+    """
 
     forks: ForkOrders
     listener: Listener

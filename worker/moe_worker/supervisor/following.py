@@ -1,4 +1,6 @@
-"""Follows stage objects for ever: list and watch, again with backoff when either ends, serving on with what was last seen."""
+"""Follows stage objects for ever: list and watch, again with backoff when either ends, serving on with what was
+last seen.
+"""
 
 import asyncio
 import time
@@ -18,7 +20,9 @@ LONG_ENOUGH_S = 5.0
 
 
 class Follower:
-    """The newest known state of one MoEStage. `error` says why the newest object could not be read, "" when it could."""
+    """The newest known state of one MoEStage. `error` says why the newest object could not be read, "" when it
+    could.
+    """
 
     def __init__(self, api: StageApi, name: str, changed: Callable[[], None], log: Logger) -> None:
         self.name = name
@@ -29,7 +33,9 @@ class Follower:
         self._log = log
 
     async def run(self) -> None:
-        """Until cancelled. A server that is away is asked again every second at most, one that closes at once is not hammered."""
+        """Until cancelled. A server that is away is asked again every second at most, one that closes at once is
+        not hammered.
+        """
         backoff, is_away = FIRST_BACKOFF_S, False
         while True:
             started = time.monotonic()

@@ -33,7 +33,9 @@ def pod_seats(stage: MoEStage, pod_uid: str) -> list[RankSpec]:
 
 
 def stage_view(stage: MoEStage, own_addresses: Mapping[tuple[int, str], str]) -> StageView:
-    """`own_addresses` ((rank, pod UID) -> "ip:port", "" while out of service) is known better here than by the status."""
+    """`own_addresses` ((rank, pod UID) -> "ip:port", "" while out of service) is known better here than by the
+    status.
+    """
     reported = {(rank.rank, rank.pod_uid): rank.address for rank in stage.status.ranks}
     masked = {rank.rank for rank in stage.spec.masked}
     seats = {}
@@ -76,7 +78,8 @@ def unapplied(
 ) -> list[str]:
     """What this pod still lacks of the layout, in words; nothing when it is applied.
 
-    `held` are the experts that each serving rank holds, `epochs` the epochs they follow; ranks that do not serve are absent.
+    `held` are the experts that each serving rank holds, `epochs` the epochs they follow; ranks that do not serve are
+    absent.
     """
     masked = {rank.rank for rank in stage.spec.masked}
     named = [seat.rank for seat in pod_seats(stage, pod_uid)]

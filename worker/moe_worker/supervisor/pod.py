@@ -97,9 +97,8 @@ class Supervisor:
 
     async def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
         self._crew.stop()
-        deadline = time.monotonic() + STOP_LIMIT_S
-        while not self._crew.is_idle() and time.monotonic() < deadline and not self._fork_server_is_gone():
-            await asyncio.sleep(0.01)  # noqa: ASYNC110  # ends come from three sides
+        if self._ended.result() == 0:
+            await self._wait_for_ranks()
         loop.remove_reader(self._forks.fileno())
         for task in self._tasks:
             task.cancel()
@@ -109,8 +108,10 @@ class Supervisor:
         self._ports.close()
         self._log.info("stopped")
 
-    def _fork_server_is_gone(self) -> bool:
-        return self._ended.done() and self._ended.result() != 0
+    async def _wait_for_ranks(self) -> None:
+        deadline = time.monotonic() + STOP_LIMIT_S
+        while not self._crew.is_idle() and time.monotonic() < deadline:  # noqa: ASYNC110  # it is no coroutine's doing
+            await asyncio.sleep(0.01)
 
     async def _tick(self) -> None:
         while True:

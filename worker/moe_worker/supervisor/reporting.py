@@ -1,4 +1,5 @@
-"""What is reported, and when it is written: only when it differs, at once, then in steps of 100 ms; again until it is through.
+"""What is reported, and when it is written: only when it differs, at once, then in steps of 100 ms; again until it is
+through.
 
 Pure. A failed GPU does not wait for the 100 ms: streams do.
 """

@@ -1,6 +1,7 @@
 """One seat's life as its supervisor sees it: when to fork, when to kill, when its GPU counts as failed.
 
-Pure: it is told what happened and when (`now`, monotonic seconds), and asked what to do. No processes, no clock, no API.
+Pure: it is told what happened and when (`now`, monotonic seconds), and asked what to do. No processes, no clock, no
+API.
 """
 
 from collections import deque
@@ -20,7 +21,9 @@ State = Literal["starting", "serving", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """From spec.failover: silence that counts as a hang, and re-forks of one seat within 60 s before its GPU is failed."""
+    """From spec.failover: silence that counts as a hang, and re-forks of one seat within 60 s before its GPU is
+    failed.
+    """
 
     heartbeat_seconds: float
     restart_budget: int

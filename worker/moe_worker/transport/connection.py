@@ -33,7 +33,9 @@ class ConnectionEnded(Exception):
 
 
 class Connection:
-    """`deadline` is when the handshake must be done; `max_queued_bytes` bounds what may wait for a peer that does not read."""
+    """`deadline` is when the handshake must be done; `max_queued_bytes` bounds what may wait for a peer that does
+    not read.
+    """
 
     __slots__ = (
         "deadline",

@@ -1,4 +1,6 @@
-"""When to dial a peer again, and since when it has been out of reach. Pure: the clock is handed in, sockets are elsewhere."""
+"""When to dial a peer again, and since when it has been out of reach. Pure: the clock is handed in, sockets are
+elsewhere.
+"""
 
 from moe_worker.protocol.view import SeatView
 
@@ -7,7 +9,9 @@ MAX_BACKOFF_S = 0.500
 
 
 class Dialing:
-    """One wanted peer. `retry_at` is None while an attempt or a connection lives; `lost_at` is None while the peer is connected."""
+    """One wanted peer. `retry_at` is None while an attempt or a connection lives; `lost_at` is None while the peer
+    is connected.
+    """
 
     __slots__ = ("backoff", "lost_at", "retry_at", "seat")
 

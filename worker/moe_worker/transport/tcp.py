@@ -1,7 +1,7 @@
 """The protocol's Transport over TCP: one epoll set, non-blocking sockets, one write per peer and flush.
 
-It dials whom the core wants, admits whom the view names, and turns bytes into the protocol's events. It never waits for a
-peer: what a peer does not take stays in user space, and everything is read whatever is still to be written.
+It dials whom the core wants, admits whom the view names, and turns bytes into the protocol's events. It never waits
+for a peer: what a peer does not take stays in user space, and everything is read whatever is still to be written.
 """
 
 import os
