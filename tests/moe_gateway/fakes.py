@@ -1,4 +1,4 @@
-"""Stand-ins at the gateway's borders: a head on a real socket, a link in memory, a clock, and a small real tokenizer."""
+"""Stand-ins at the gateway's borders: a head on a real socket, a link in memory, a clock, a small real tokenizer."""
 
 import asyncio
 import json

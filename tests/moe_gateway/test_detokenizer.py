@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models
 
@@ -31,6 +31,7 @@ def test_no_piece_shows_half_a_character(text: str) -> None:
     assert not any("\ufffd" in piece for piece in pieces)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, TOKENIZER.get_vocab_size() - 1), max_size=60), st.lists(st.integers(0, 250), max_size=9))
 def test_pieces_of_any_tokens_add_up_to_the_whole(tokens: list[int], prompt: list[int]) -> None:
     decoding = Decoding(TOKENIZER)

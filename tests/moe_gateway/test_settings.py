@@ -30,5 +30,5 @@ def test_a_missing_variable_is_named(name: str) -> None:
 
 @pytest.mark.parametrize("value", ["x", "-1", "inf", "nan", "0.5"])
 def test_a_senseless_number_is_named_with_its_rule(value: str) -> None:
-    with pytest.raises(SettingsError, match="MOE_PORT=.*from 1 up"):
+    with pytest.raises(SettingsError, match=r"MOE_PORT=.*from 1 up"):
         read_settings({**LEAST, "MOE_PORT": value})

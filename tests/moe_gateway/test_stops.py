@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moe_gateway.stops import StopFinder
@@ -32,6 +32,7 @@ def test_the_first_of_several_stops_counts() -> None:
     assert run(["c", "bc"], ["abc"]) == ("a", True)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=3),
     st.lists(st.text("ab", max_size=4), max_size=12),

@@ -23,10 +23,11 @@ _WATCH_SECONDS = 60  # also how long a silent connection goes unnoticed at most
 _FIRST_BACKOFF_SECONDS = 0.05
 _LONGEST_BACKOFF_SECONDS = 0.5
 
+ApiConfiguration = client.Configuration
 OnStages = Callable[[Iterable[MoEStage]], None]
 
 
-def in_cluster_configuration() -> client.Configuration:
+def in_cluster_configuration() -> ApiConfiguration:
     """As the pod's service account; raises SettingsError outside a pod."""
     configuration = client.Configuration()
     try:
@@ -42,7 +43,7 @@ class StageWatch:
     """Tells `on_stages` all first stages, at the beginning and after every change."""
 
     def __init__(
-        self, configuration: client.Configuration, *, namespace: str, deployment: str, on_stages: OnStages
+        self, configuration: ApiConfiguration, *, namespace: str, deployment: str, on_stages: OnStages
     ) -> None:
         self._configuration = configuration
         self._namespace = namespace

@@ -9,6 +9,7 @@ import sys
 def main() -> None:
     """Serve until SIGTERM. Exit code 2 with a message when the pod is set up wrongly."""
     # Imported here, so that importing this module costs nothing to whoever forks.
+    from moe_gateway.api import in_cluster_configuration
     from moe_gateway.server import serve
     from moe_gateway.settings import SettingsError, read_settings
     from moe_gateway.tokenizer import CheckpointError
@@ -17,7 +18,7 @@ def main() -> None:
     form = "%(asctime)s %(levelname)s %(name)s %(message)s"
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format=form, force=True)
     try:
-        asyncio.run(serve(read_settings(os.environ)))
+        asyncio.run(serve(read_settings(os.environ), in_cluster_configuration()))
     except (SettingsError, CheckpointError, HandshakeError, OSError) as error:
         print(f"moe-gateway: {error}", file=sys.stderr)
         sys.exit(2)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import uvicorn
 
 from moe_api.stage import MoEStage
-from moe_gateway.api import StageWatch, in_cluster_configuration
+from moe_gateway.api import ApiConfiguration, StageWatch
 from moe_gateway.app import build_app
 from moe_gateway.balancer import Balancer
 from moe_gateway.chat import ChatTemplate
@@ -26,12 +26,12 @@ logger = logging.getLogger(__name__)
 _TICK_SECONDS = 0.1
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, configuration: ApiConfiguration) -> None:
     """Serve until asked to stop. Whatever part fails ends the process, and the kubelet starts it again."""
     balancer = Balancer(hold_seconds=settings.hold_seconds, now=time.monotonic, first=random.randrange(1 << 16))
     pool = HeadPool(_credentials(settings), balancer)
     watch = StageWatch(
-        in_cluster_configuration(),
+        configuration,
         namespace=settings.namespace,
         deployment=settings.deployment,
         on_stages=lambda stages: _follow(pool, stages),
