@@ -118,9 +118,9 @@ def _start_all(state: State, settings: Settings, wish: Wish, binaries: Binaries,
         started.append(name) if plane.start(name) else None
 
     start("etcd")
-    plane.await_ready("etcd")
+    plane.await_ready("etcd", say)
     start("apiserver")
-    plane.await_ready("apiserver")
+    plane.await_ready("apiserver", say)
     for folder in wish.crds:
         say(f"applying {folder}")
         _apply_crds(state, folder, binaries)
@@ -128,7 +128,7 @@ def _start_all(state: State, settings: Settings, wish: Wish, binaries: Binaries,
     for name in ("controller-manager", "scheduler", "nodes"):
         start(name)
     for name in ("controller-manager", "scheduler", "nodes"):
-        plane.await_ready(name)
+        plane.await_ready(name, say)
 
 
 def _stop(plane: Plane, started: Sequence[str]) -> None:

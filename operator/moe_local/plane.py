@@ -21,10 +21,14 @@ from moe_local.errors import PlaneError
 from moe_local.state import Settings, State, is_free
 
 PROGRAM_NAMES = ("etcd", "apiserver", "controller-manager", "scheduler", "nodes")
-START_SECONDS = 60.0
+START_SECONDS = 180.0
+REMINDER_SECONDS = 10.0
 STOP_SECONDS = 10.0
 SERVICE_RANGE = "10.96.0.0/16"
 ISSUER = "https://kubernetes.default.svc.cluster.local"
+
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +67,13 @@ class Plane:
         process.spawn(name, program.argv, _environment(), self.log(name), self._records)
         return True
 
-    def await_ready(self, name: str, seconds: float = START_SECONDS) -> None:
+    def await_ready(self, name: str, say: Say, seconds: float = START_SECONDS) -> None:
         """Returns when the program answers; raises PlaneError with its last words when it dies or stays silent.
 
         Each answers with a certificate of this cluster's own authority, so it is surely ours.
         """
         deadline = time.monotonic() + seconds
+        reminder = time.monotonic() + REMINDER_SECONDS
         while not self.is_healthy(name):
             if not self.is_running(name):
                 raise PlaneError(f"{name} ended while starting; {self.log(name)} ends with:\n{self._tail(name)}")
@@ -77,6 +82,9 @@ class Plane:
                     f"{name} did not become ready within {seconds:.0f} s; its log {self.log(name)} ends with:\n"
                     f"{self._tail(name)}\nThe machine may be overloaded: run the command again to go on from here"
                 )
+            if time.monotonic() > reminder:
+                reminder += REMINDER_SECONDS
+                say(f"waiting until {name} is ready; its log is {self.log(name)}")
             time.sleep(0.05)
 
     def is_healthy(self, name: str) -> bool:

@@ -82,6 +82,11 @@ def await_phase(cluster: LocalCluster, namespace: str, name: str, phase: str) ->
     return found
 
 
+def is_in_process_list(command: str) -> bool:
+    """Whether any process of this machine runs this command."""
+    return command in subprocess.run(["ps", "ax"], capture_output=True, text=True, check=True).stdout
+
+
 def run_to_end(cluster: LocalCluster, namespace: str, one: Json) -> str:
     """The output of a pod that runs once."""
     one["spec"]["restartPolicy"] = "Never"
@@ -176,7 +181,7 @@ def test_deletion_gives_the_program_its_grace(cluster: LocalCluster, namespace: 
     began = time.monotonic()
     cluster.kubectl("-n", namespace, "delete", "pod", "stubborn")
     assert time.monotonic() - began >= 1.5
-    assert "sleep 4321" not in subprocess.run(["ps", "ax"], capture_output=True, text=True, check=True).stdout
+    assert not is_in_process_list("sleep 4321")
 
 
 def test_a_container_that_ends_is_restarted_and_its_last_log_stays(cluster: LocalCluster, namespace: str) -> None:
@@ -379,10 +384,11 @@ def test_up_completes_a_half_dead_cluster_and_down_leaves_nothing(local_cluster_
     own = local_cluster_factory(nodes=1, gpus_per_node=1, crds=(), preload=())
     up = ["up", "--nodes", "1", "--gpus-per-node", "1", "--preload", ""]
     namespace = own.namespace()
-    own.apply(namespace, shell("old", FOREVER))
+    own.apply(namespace, pod("old", ["sleep", "54321"]))
     await_phase(own, namespace, "old", "Running")
     own.run("plane", "stop", "scheduler", "--kill")
     own.run("plane", "stop", "nodes", "--kill")
+    own.until(lambda: not is_in_process_list("sleep 54321"), "the pods died with their nodes", 5)
     assert own.run("status", check=False).returncode == 1
     own.run(*up)
     assert own.run("status").returncode == 0

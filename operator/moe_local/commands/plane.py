@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from moe_local.commands.context import clear_errors, programs, state_of
+from moe_local.commands.context import clear_errors, programs, say, state_of
 from moe_local.plane import Plane
 
 app = typer.Typer(help="Stop and start single programs of the control plane.", no_args_is_help=True)
@@ -73,5 +73,5 @@ def _start(context: typer.Context, program: Name) -> None:
     with state_of(context).locked():
         plane = _plane(context)
         started = plane.start(program.value)
-        plane.await_ready(program.value)
+        plane.await_ready(program.value, say)
     typer.echo(f"{program.value} {'is ready' if started else 'ran already and is ready'}")
