@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
@@ -53,11 +54,14 @@ def condition_events(before: Iterable[Condition], after: Iterable[Condition]) ->
 
 async def post(api: Api, about: Json, events: Iterable[Event], *, occasion: str, now: datetime) -> None:
     """Create the events. `occasion` (such as the epoch) keeps the same words at another time apart."""
-    for event in events:
-        try:
-            await api.create(resources.EVENTS, _body(about, event, occasion, now))
-        except errors.Conflict:
-            continue  # It was told before, by a pass that was cut off after telling.
+    await asyncio.gather(*(_post(api, _body(about, event, occasion, now)) for event in events))
+
+
+async def _post(api: Api, body: Json) -> None:
+    try:
+        await api.create(resources.EVENTS, body)
+    except errors.Conflict:
+        return  # It was told before, by a pass that was cut off after telling.
 
 
 def _is_quiet_start(old: Condition | None, new: Condition) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from moe_api import names
 from moe_api.deployment import MoEDeploymentStatus
@@ -49,22 +51,23 @@ class Reconciler:
         return found
 
     async def _reconcile_stage(self, key: Key) -> None:
+        seen = self.clock.now()
         snapshot = await observe_stage(self.api, key.namespace, key.name)
         if snapshot is None:
             return
         decision = decide_stage(snapshot, self.clock.now())
         raw = await act_on_stage(self.api, snapshot, decision, self.images)
         after = replace(snapshot, raw=raw, stage=MoEStage.load(raw))
-        await self._tell_of_stage(after, decision)
+        await self._tell_of_stage(after, decision, seen)
 
-    async def _tell_of_stage(self, snapshot: StageSnapshot, decision: StageDecision) -> None:
-        now = self.clock.now()
-        status = describe_stage(snapshot, decision.relocations, now)
-        await write_status(self.api, resources.STAGES, snapshot.raw, status.dump())
+    async def _tell_of_stage(self, snapshot: StageSnapshot, decision: StageDecision, seen: datetime) -> None:
+        status = describe_stage(snapshot, decision.relocations, seen=seen, now=self.clock.now())
         owner = controller_reference(snapshot.raw)
         occasion = str(snapshot.stage.metadata.generation)
-        for about in (reference(snapshot.raw), owner):
-            await self._post(about, decision.events, occasion)
+        await asyncio.gather(
+            write_status(self.api, resources.STAGES, snapshot.raw, status.dump()),
+            *(self._post(about, decision.events, occasion) for about in (reference(snapshot.raw), owner)),
+        )
 
     async def _reconcile_deployment(self, key: Key) -> None:
         snapshot = await observe_deployment(self.api, key.namespace, key.name)

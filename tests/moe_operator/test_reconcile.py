@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from moe_api import names
 from moe_operator import resources
+from moe_operator.api import Json
 from tests.moe_operator.world import NAMESPACE, World
+
+
+def two_pods_a_stage(spec: Json) -> None:
+    spec["hardware"] |= {"nodes": 4, "gpusPerNode": 2}
 
 
 async def settled(world: World) -> World:
@@ -86,22 +91,22 @@ async def test_only_the_stage_of_a_failed_gpu_gets_a_new_epoch() -> None:
 
 
 async def test_a_deleted_pod_loses_its_experts_at_once_and_a_new_one_gets_them_back() -> None:
-    world = await settled(World("reference.yaml"))
-    await world.delete_pod("reference-r0-s02-p1-a0")
+    world = await settled(World(two_pods_a_stage))
+    await world.delete_pod("small-r0-s01-p1-a0")
 
     await world.run_operator()
 
-    stage = await world.stage("reference-r0-s02")
+    stage = await world.stage("small-r0-s01")
     survivors = {rank.rank for rank in stage.spec.ranks if rank.pod.endswith("p0-a0")}
     assert {rank for expert in stage.spec.experts for rank in expert.ranks} <= survivors
     assert {mask.reason for mask in stage.spec.masked} == {"PodLost"}
 
     await world.settle()
 
-    stage = await world.stage("reference-r0-s02")
+    stage = await world.stage("small-r0-s01")
     assert [expert.ranks for expert in stage.spec.experts] == [[rank.rank] for rank in stage.spec.ranks]
     assert stage.spec.masked == []
-    assert "reference-r0-s02-p1-a1" in [pod["metadata"]["name"] for pod in await world.pods()]
+    assert "small-r0-s01-p1-a1" in [pod["metadata"]["name"] for pod in await world.pods()]
     assert await world.conditions() | {"Degraded": "False Healthy"} == await world.conditions()
 
 

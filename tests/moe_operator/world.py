@@ -28,6 +28,18 @@ NAMESPACE = "default"
 MOST_ROUNDS = 60
 
 
+def _liking(pod: Json, node: str) -> int:
+    """The scheduler's score of a node: the weights of the wishes that it fulfils."""
+    affinity = pod["spec"].get("affinity", {}).get("nodeAffinity", {})
+    wishes = affinity.get("preferredDuringSchedulingIgnoredDuringExecution", [])
+    score = 0
+    for wish in wishes:
+        (expression,) = wish["preference"]["matchExpressions"]
+        if (node in expression["values"]) == (expression["operator"] == "In"):
+            score += wish["weight"]
+    return score
+
+
 class Crash(Exception):
     """The operator's process ends here."""
 
@@ -52,16 +64,20 @@ class World:
     """One MoEDeployment on equal nodes. `bad_gpus` are (node, gpu) with the reason their workers would give."""
 
     def __init__(
-        self, example: str = "small.yaml", before_write: Callable[[str, Place], None] = lambda verb, place: None
+        self,
+        change: Callable[[Json], None] = lambda spec: None,
+        before_write: Callable[[str, Place], None] = lambda verb, place: None,
     ) -> None:
+        """`change` edits the spec of examples/small.yaml: 2 stages of 4 ranks, one pod each."""
         self.api = MemoryApi(before_write)
         self.clock = ManualClock()
         self.reconciler = Reconciler(api=self.api, clock=self.clock, images=IMAGES)
         self.bad_gpus: dict[tuple[str, int], str] = {}
         self.gateway_runs = True
-        documents = yaml.safe_load_all((EXAMPLES / example).read_text())
+        documents = yaml.safe_load_all((EXAMPLES / "small.yaml").read_text())
         body = next(one for one in documents if one and one["kind"] == names.DEPLOYMENT_KIND)
         body["metadata"]["namespace"] = NAMESPACE
+        change(body["spec"])
         self.deployment = self.api.put(resources.DEPLOYMENTS, body)
         self.name: str = body["metadata"]["name"]
         for number in range(body["spec"]["hardware"]["nodes"] + 1):
@@ -109,7 +125,7 @@ class World:
         pods = await self.api.list_objects(resources.PODS, NAMESPACE, {})
         taken = {other["spec"].get("nodeName") for other in pods}
         nodes = [node["metadata"]["name"] for node in await self.api.list_objects(resources.NODES, None, {})]
-        free = [name for name in nodes if name not in taken]
+        free = sorted((name for name in nodes if name not in taken), key=lambda name: -_liking(pod, name))
         if free:
             body = pod | {"spec": pod["spec"] | {"nodeName": free[0]}, "status": {"phase": "Running"}}
             self.api.put(resources.PODS, body)

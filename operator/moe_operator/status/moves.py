@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from moe_api.conditions import rfc3339_micro
 from moe_api.stage import MoveStatus
@@ -14,15 +14,18 @@ KEPT_MOVES = 16
 
 
 def next_moves(
-    before: list[MoveStatus], relocations: Iterable[Relocation], seats: Seats, now: datetime
+    before: list[MoveStatus], relocations: Iterable[Relocation], seats: Seats, *, seen: datetime, now: datetime
 ) -> list[MoveStatus]:
-    """The moves so far with those now loaded, and the new ones; the last 16."""
-    moves = [*before, *(_move(relocation, now) for relocation in relocations)]
+    """The moves so far with those now loaded, and the new ones; the last 16.
+
+    `seen` is when the operator began to look at what it has just committed, `now` when that was through.
+    """
+    moves = [*before, *(_move(relocation, seen, now) for relocation in relocations)]
     return [_with_load(move, seats, now) for move in moves][-KEPT_MOVES:]
 
 
-def _move(relocation: Relocation, now: datetime) -> MoveStatus:
-    targets = {move.to_rank for move in relocation.moves} | {move.to_rank for move in relocation.lane_moves}
+def _move(relocation: Relocation, seen: datetime, now: datetime) -> MoveStatus:
+    targets = [move.to_rank for move in relocation.moves] + [move.to_rank for move in relocation.lane_moves]
     return MoveStatus(
         time=rfc3339_micro(now),
         cause=f"{relocation.reason}: {relocation.message}",
@@ -31,8 +34,9 @@ def _move(relocation: Relocation, now: datetime) -> MoveStatus:
         gpu=relocation.gpu,
         experts=[move.expert for move in relocation.moves],
         lanes=[move.lane for move in relocation.lane_moves],
-        to_ranks=sorted(targets),
-        commit_ms=_milliseconds_since(relocation.since, now),
+        to_ranks=list(dict.fromkeys(targets)),
+        detect_ms=_milliseconds_since(relocation.since, seen),
+        commit_ms=_milliseconds(now - seen),
     )
 
 
@@ -51,4 +55,8 @@ def _milliseconds_since(moment: str, now: datetime) -> int | None:
         then = datetime.fromisoformat(moment)
     except ValueError:
         return None
-    return max(0, round((now - then).total_seconds() * 1000)) if then.tzinfo else None
+    return _milliseconds(now - then) if then.tzinfo else None
+
+
+def _milliseconds(span: timedelta) -> int:
+    return max(0, round(span.total_seconds() * 1000))

@@ -14,8 +14,13 @@ from moe_operator.status.moves import next_moves
 from moe_operator.status.stage_conditions import Facts, stage_conditions
 
 
-def describe_stage(snapshot: StageSnapshot, relocations: Iterable[Relocation], now: datetime) -> MoEStageStatus:
-    """The status of the stage as its spec and its pods are now. `relocations` are what this pass committed."""
+def describe_stage(
+    snapshot: StageSnapshot, relocations: Iterable[Relocation], *, seen: datetime, now: datetime
+) -> MoEStageStatus:
+    """The status of the stage as its spec and its pods are now.
+
+    `relocations` are what this pass committed; `seen` is when the pass began.
+    """
     seats, stage = find_seats(snapshot), snapshot.stage
     ranks = [_rank(seat, seats) for seat in stage.spec.ranks]
     experts = [row for expert in stage.spec.experts for row in _rows(expert, seats)]
@@ -37,7 +42,7 @@ def describe_stage(snapshot: StageSnapshot, relocations: Iterable[Relocation], n
         ranks_summary=f"{serving}/{len(ranks)}",
         coverage=min(copies.values()),
         reason=facts.reason(conditions),
-        moves=next_moves(stage.status.moves, relocations, seats, now),
+        moves=next_moves(stage.status.moves, relocations, seats, seen=seen, now=now),
         conditions=conditions,
     )
 

@@ -1,0 +1,137 @@
+"""Random histories of one stage: GPUs, pods and nodes that fail and return, passes that are lost.
+
+While capacity exists no expert is left without a host after a pass; when faults stop, the world comes to rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from moe_api.stage import MoEStage
+from moe_operator import errors, resources
+from moe_operator.api import Json
+from moe_operator.decide.seats import find_losses, find_seats
+from moe_operator.memory import Place
+from moe_operator.observe import observe_stage
+from moe_operator.queue import Key
+from moe_operator.snapshot import StageSnapshot
+from tests.moe_operator.world import NAMESPACE, World
+
+STAGE = "small-r0-s00"
+KEY = Key(kind="MoEStage", namespace=NAMESPACE, name=STAGE)
+NODES = [f"node-{number}" for number in range(3)]
+
+
+def one_stage_of_two_pods(spec: Json) -> None:
+    spec["model"]["shape"] |= {"layers": 1}
+    spec["hardware"] |= {"nodes": 2, "gpusPerNode": 2}
+    spec["engine"] = {"lanesPerRank": 8}
+
+
+class OneStage(RuleBasedStateMachine):
+    """Rules are what can happen; the invariant is looked at after each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.world = World(one_stage_of_two_pods)
+        self.was_seen = True
+
+    def teardown(self) -> None:
+        self.world.bad_gpus.clear()
+        self.world.api.before_write = lambda verb, place: None
+        self.do(self.world.settle())
+        stage = self.do(self.world.stage(STAGE))
+        assert [expert.ranks for expert in stage.spec.experts] == [[0], [1], [2], [3]]
+        assert [lane.rank for lane in stage.spec.lanes] == [0, 1, 2, 3]
+        assert stage.spec.masked == []
+        self.loop.close()
+
+    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run_until_complete(work)
+
+    @initialize()
+    def come_up(self) -> None:
+        self.do(self.world.settle())
+
+    @rule(node=st.sampled_from(NODES), gpu=st.integers(0, 1))
+    def gpu_fails(self, node: str, gpu: int) -> None:
+        self.world.bad_gpus[node, gpu] = "XID 79"
+        self.was_seen = False
+
+    @precondition(lambda self: self.world.bad_gpus)
+    @rule()
+    def gpus_heal(self) -> None:
+        self.world.bad_gpus.clear()
+        self.was_seen = False
+
+    @rule(number=st.integers(0, 9))
+    def pod_is_deleted(self, number: int) -> None:
+        pods = self.do(self.world.pods())
+        if pods:
+            self.do(self.world.delete_pod(pods[number % len(pods)]["metadata"]["name"]))
+            self.was_seen = False
+
+    @rule(node=st.sampled_from(NODES))
+    def node_is_lost_and_replaced(self, node: str) -> None:
+        self.world.api.remove(resources.NODES, "", node)
+        self.do(self.operate())
+        self.world.add_node(node, 2)
+        self.was_seen = False
+
+    @rule()
+    def nodes_act(self) -> None:
+        self.do(self.world.run_nodes())
+        self.was_seen = False
+
+    @rule()
+    def operator_acts(self) -> None:
+        self.do(self.operate())
+        self.was_seen = True
+
+    @rule(strike=st.integers(0, 3))
+    def operator_is_cut_off(self, strike: int) -> None:
+        left = [strike]
+
+        def cut(verb: str, place: Place) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise errors.Unavailable(f"{verb} {place}")
+
+        self.world.api.before_write = cut
+        self.do(self.operate())
+        self.world.api.before_write = lambda verb, place: None
+        self.was_seen = False
+
+    async def operate(self) -> None:
+        await self.world.reconcile(KEY)
+
+    @invariant()
+    def every_expert_has_a_living_host_while_there_is_one(self) -> None:
+        if not self.was_seen:
+            return
+        snapshot = self.do(observe_stage(self.world.api, NAMESPACE, STAGE))
+        if snapshot is not None:
+            _check_hosts(snapshot)
+
+
+def _check_hosts(snapshot: StageSnapshot) -> None:
+    stage: MoEStage = snapshot.stage
+    lost = set(find_losses(find_seats(snapshot)))
+    able = {seat.rank for seat in stage.spec.ranks} - lost - {mask.rank for mask in stage.spec.masked}
+    for expert in stage.spec.experts:
+        assert not able or set(expert.ranks) & able, f"expert {expert.expert} has no host although {able} could"
+    for lane in stage.spec.lanes:
+        assert not able or lane.rank in able, f"lane {lane.lane} has no seat although {able} could"
+
+
+TestOneStage = OneStage.TestCase
+TestOneStage.settings = settings(
+    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+)
