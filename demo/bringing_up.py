@@ -7,6 +7,7 @@ from demo.reference import Reference
 from demo.tour import EXAMPLE, GPUS_PER_NODE, NAME, NODES, QUESTION, ROOT, STREAMS, Tour
 
 SECONDS_TO_AVAILABLE = 240.0
+SHOWN_STAGES = 4
 SHOWN_ENVIRONMENT = ("STAGE", "NODE_RANK", "RANKS", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "LAYERS", "EXPERTS")
 
 
@@ -24,8 +25,16 @@ def apply_deployment(tour: Tour) -> None:
     tour.screen.say(f"checkpoint of {shape.layers} layers x {shape.experts} experts in {checkpoint.folder}")
     tour.reference = Reference.start(ROOT, checkpoint.folder, [QUESTION, *STREAMS])
     plan = run([str(BIN / "kubectl-moe"), "plan", "-f", str(EXAMPLE)], timeout=60)
-    tour.screen.command(f"kubectl-moe plan -f {EXAMPLE}", plan, lines=24)
+    tour.screen.command(f"kubectl-moe plan -f {EXAMPLE}   # the gist of it", gist(plan))
     tour.kubectl("apply", "-f", str(EXAMPLE))
+
+
+def gist(plan: str) -> str:
+    """The head line of a printed plan, its conclusions and the first rows of its layout."""
+    lines = plan.splitlines()
+    conclusions = [line.strip() for line in lines if line.strip().startswith("=>")]
+    table = next((number for number, line in enumerate(lines) if line.startswith("REPLICA")), len(lines))
+    return "\n".join([lines[0], *conclusions, *lines[table : table + SHOWN_STAGES], "..."])
 
 
 def wait_until_available(tour: Tour) -> None:

@@ -40,7 +40,9 @@ class Cluster:
     def connect(self) -> None:
         """Start `kubectl proxy`: reading often then costs neither a process nor a login."""
         command = [str(BIN / "moe-local"), "kubectl", "proxy", "--port=0"]
-        self._proxy = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **self._env()})
+        self._proxy = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, **self._env()}
+        )
         assert self._proxy.stdout is not None
         line = self._proxy.stdout.readline()
         served = re.search(r"127\.0\.0\.1:\d+", line)

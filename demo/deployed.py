@@ -5,10 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from demo.cluster import Cluster
-from demo.observe import Seat, Snapshot, list_seats, list_stages, read_deployment, take_snapshot
+from demo.observe import Seat, Snapshot, list_seats, list_stages, take_snapshot
 from demo.streams import Load, Prompt, Stream
 from demo.waiting import Answer, Show, diagnose, look_at_availability, wait_for
-from moe_api.conditions import find, is_true
 from moe_api.stage import MoEStage, MoveStatus
 
 SECONDS_TO_MOVE = 60.0
@@ -88,12 +87,7 @@ class Deployed:
         return next(move for move in moves if move.rank == seat.rank)
 
     def _look(self) -> Answer:
-        answer = look_at_availability(self.cluster, self.name)
-        found = read_deployment(self.cluster, self.name)
-        if not answer.done or found is None or not is_true(found.status.conditions, "Degraded"):
-            return answer
-        degraded = find(found.status.conditions, "Degraded")
-        return Answer(done=False, text=f"degraded: {degraded.message if degraded else ''}")
+        return look_at_availability(self.cluster, self.name)
 
     def _wait(self, what: str, look: Callable[[], Answer], *, timeout: float, show: Show) -> float:
         return wait_for(what, look, timeout=timeout, show=show, diagnose=lambda: diagnose(self.cluster, self.name))

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import httpx
+
 from demo.cluster import Cluster, CommandError
 from demo.observe import list_stages, list_workers, read_deployment
 from moe_api.conditions import Condition, find
@@ -32,12 +34,12 @@ def wait_for(
     timeout: float,
     show: Show,
     diagnose: Callable[[], str] = lambda: "",
-    every: float = 0.5,
+    every: float = 1.0,
 ) -> float:
     """Look until it is done and give the seconds that took; NeverHappened after `timeout` seconds."""
     began = time.monotonic()
     while True:
-        answer = look()
+        answer = _look(look)
         elapsed = time.monotonic() - began
         if answer.done:
             return elapsed
@@ -49,22 +51,31 @@ def wait_for(
         time.sleep(every)
 
 
+def _look(look: Callable[[], Answer]) -> Answer:
+    try:
+        return look()
+    except httpx.TransportError as error:
+        return Answer(done=False, text=f"the API server does not answer ({type(error).__name__})")
+
+
 def look_at_availability(cluster: Cluster, name: str) -> Answer:
-    """Whether the deployment is available as its spec is now, and how many experts are ready so far."""
+    """Whether the deployment is available as its spec is now, with nothing degraded; and how far it is."""
     found = read_deployment(cluster, name)
     if found is None:
         return Answer(done=False, text=f"moed/{name} is not there")
     status = found.status
     available = find(status.conditions, "Available")
-    current = status.observed_generation == found.metadata.generation
-    done = available is not None and available.status == "True" and current
-    if not current:
+    if status.observed_generation != found.metadata.generation:
         return Answer(done=False, text="the operator has not taken it up yet")
     planned = find(status.conditions, "Planned")
     if planned is not None and planned.status == "False":
         return Answer(done=False, text=_say(planned))
     why = f" - {available.reason}: {available.message}" if available is not None else ""
-    return Answer(done=done, text=f"{status.experts} experts, {status.gpus} GPUs{why}"[:160])
+    degraded = find(status.conditions, "Degraded")
+    if available is not None and available.status == "True":
+        whole = degraded is None or degraded.status != "True"
+        return Answer(done=whole, text=f"degraded: {degraded.message}" if degraded and not whole else "available")
+    return Answer(done=False, text=f"{status.experts} experts, {status.gpus} GPUs{why}"[:160])
 
 
 def diagnose(cluster: Cluster, name: str) -> str:
@@ -121,7 +132,7 @@ def _operator_log(cluster: Cluster) -> str:
 def _try(read: Callable[[], str]) -> str:
     try:
         return read() or "none"
-    except (CommandError, OSError, ValueError) as error:
+    except (CommandError, httpx.HTTPError, OSError, ValueError) as error:
         return f"cannot be read: {error}"
 
 
