@@ -11,7 +11,7 @@ from typing import Any
 
 from moe_wire import greetings
 from moe_wire.errors import WireError
-from moe_wire.fields import Reader, make_payload, pack_integers, pack_shape, pack_text
+from moe_wire.fields import DTYPES, ITEM_BYTES, Reader, pack_integers, pack_shape, pack_text
 from moe_wire.messages import (
     Broken,
     Cancel,
@@ -20,6 +20,7 @@ from moe_wire.messages import (
     Emitted,
     Hello,
     NotHere,
+    Payload,
     Refused,
     Reset,
     Result,
@@ -58,8 +59,8 @@ def _unpack_rows(make: Callable[..., Dispatch | Result]) -> Callable[[memoryview
     def unpack(header: memoryview, data: memoryview) -> Dispatch | Result:
         if len(header) == _NAME_2D.size:
             lane, term, step, layer, expert, attempt, code, num_dims, num_rows, width = _NAME_2D.unpack(header)
-            if num_dims == 2:
-                return make(lane, term, step, layer, expert, attempt, make_payload(code, (num_rows, width), data))
+            if num_dims == 2 and num_rows * width * ITEM_BYTES.get(code, 0) == len(data):
+                return make(lane, term, step, layer, expert, attempt, Payload(DTYPES[code], (num_rows, width), data))
         reader = Reader(header)
         name = reader.take(_NAME)
         rows = reader.payload(data)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from moe_wire.errors import WireError
 from moe_wire.messages import DType, Payload
 
-ITEM_BYTES = {DType.FLOAT32: 4, DType.BFLOAT16: 2, DType.FLOAT16: 2, DType.INT64: 8}
+ITEM_BYTES: dict[int, int] = {DType.FLOAT32: 4, DType.BFLOAT16: 2, DType.FLOAT16: 2, DType.INT64: 8}
 DTYPES = {int(dtype): dtype for dtype in DType}
 
 _COUNT = struct.Struct("<I")

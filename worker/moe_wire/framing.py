@@ -59,7 +59,9 @@ class Decoder:
             offset = self._fill(self._frame, data)
             if self._frame is not None and self._filled < len(self._frame):
                 return messages
-            messages.append(_decode(memoryview(self._frame).toreadonly()))
+            frame = memoryview(self._frame).toreadonly()
+            header_bytes, _, kind = PREFIX.unpack_from(frame)
+            messages.append(_decode(kind, frame, 0, PREFIX.size + header_bytes, len(frame)))
             self._frame = None
         elif self._head:
             data = self._head + data
@@ -88,17 +90,16 @@ class Decoder:
                 self._frame[: end - offset] = view[offset:]
                 self._filled = end - offset
                 return
-            messages.append(_decode(view[offset : offset + num_bytes]))
+            messages.append(_decode(kind, view, offset, offset + PREFIX.size + header_bytes, offset + num_bytes))
             offset += num_bytes
         if offset < end:
             self._head = view[offset:].tobytes()
 
 
-def _decode(frame: memoryview) -> Message:
-    header_bytes, _, kind = PREFIX.unpack_from(frame)
-    body = PREFIX.size + header_bytes
+def _decode(kind: int, view: memoryview, start: int, body: int, end: int) -> Message:
+    """The message whose prefix begins at `start`, its payload at `body`."""
     try:
-        message: Message = UNPACKERS[kind](frame[PREFIX.size : body], frame[body:])
+        message: Message = UNPACKERS[kind](view[start + PREFIX.size : body], view[body:end])
     except (struct.error, IndexError, ValueError) as error:
         raise WireError(f"a message of kind {kind} with a malformed header: {error}") from error
     return message

@@ -4,9 +4,7 @@ Knows nothing of handshakes, views or who the peer is; the transport that owns i
 """
 
 import socket
-from collections import deque
 from enum import Enum
-from itertools import islice
 
 from moe_wire.framing import MAX_GREETING_BYTES, Buffer, Decoder, encode
 from moe_wire.messages import Message
@@ -57,7 +55,7 @@ class Connection:
         self.deadline = deadline
         self.max_queued_bytes = max_queued_bytes
         self.decoder = Decoder(MAX_GREETING_BYTES)
-        self.outgoing: deque[Buffer] = deque()
+        self.outgoing: list[Buffer] = []
         self.queued_bytes = 0
         self.is_dirty = False
         self.is_write_armed = False
@@ -76,8 +74,9 @@ class Connection:
 
     def queue(self, message: Message) -> None:
         """Keep the message for the next flush; its payload must not change until it is written."""
-        for buffer in encode(message):
-            self.outgoing.append(buffer)
+        buffers = encode(message)
+        self.outgoing += buffers
+        for buffer in buffers:
             self.queued_bytes += len(buffer)
 
     def flush(self) -> bool:
@@ -85,29 +84,29 @@ class Connection:
         outgoing = self.outgoing
         while outgoing:
             try:
-                num_sent = self.sock.sendmsg(islice(outgoing, MAX_BUFFERS_PER_WRITE))
+                some = outgoing if len(outgoing) <= MAX_BUFFERS_PER_WRITE else outgoing[:MAX_BUFFERS_PER_WRITE]
+                num_sent = self.sock.sendmsg(some)
             except BlockingIOError:
                 break
             except OSError as error:
                 raise ConnectionEnded(error.strerror or str(error)) from error
+            self.queued_bytes -= num_sent
+            if self.queued_bytes == 0:
+                outgoing.clear()
+                return True
             self._drop_sent(num_sent)
         if self.queued_bytes > self.max_queued_bytes:
             raise ConnectionEnded(f"{self.queued_bytes} bytes wait for it, at most {self.max_queued_bytes} may")
         return not outgoing
 
     def _drop_sent(self, num_sent: int) -> None:
-        self.queued_bytes -= num_sent
         outgoing = self.outgoing
-        if self.queued_bytes == 0:
-            outgoing.clear()
-            return
-        while num_sent:
-            first = outgoing[0]
-            if num_sent < len(first):
-                outgoing[0] = memoryview(first)[num_sent:]
-                return
-            num_sent -= len(first)
-            outgoing.popleft()
+        num_whole = 0
+        while num_sent >= len(outgoing[num_whole]):
+            num_sent -= len(outgoing[num_whole])
+            num_whole += 1
+        outgoing[num_whole] = memoryview(outgoing[num_whole])[num_sent:]
+        del outgoing[:num_whole]
 
     def close(self) -> None:
         self.phase = Phase.CLOSED

@@ -171,19 +171,24 @@ class TcpTransport:
             messages = connection.read()
             if isinstance(connection, Outbound):
                 for message in messages:
-                    self._hear_answer(connection, message)
+                    if type(message) in ANSWERS and connection.phase is Phase.OPEN:
+                        self._events.append(Answered(connection.peer, message))
+                    else:
+                        self._greet(connection, message)
             elif isinstance(connection, Inbound):
                 for message in messages:
-                    self._hear_request(connection, message)
+                    if type(message) in connection.allowed:
+                        self._events.append(Arrived(connection.id, message))
+                    else:
+                        self._be_greeted(connection, message)
         except (ConnectionEnded, WireError, HandshakeError) as error:
             self._end(connection, str(error))
 
-    def _hear_answer(self, connection: Outbound, message: Message) -> None:
+    def _greet(self, connection: Outbound, message: Message) -> None:
+        """The dialler's half of the handshake."""
         if connection.phase is Phase.OPEN:
-            if type(message) not in ANSWERS:
-                raise WireError(f"a {type(message).__name__} is no answer")
-            self._events.append(Answered(connection.peer, message))
-        elif isinstance(message, Challenge) and connection.hello is None:
+            raise WireError(f"a {type(message).__name__} is no answer")
+        if isinstance(message, Challenge) and connection.hello is None:
             connection.hello = make_hello(
                 self._secret, self._identity, self._admission.epoch, message, os.urandom(NONCE_BYTES)
             )
@@ -201,10 +206,9 @@ class TcpTransport:
         self._dialings[connection.peer].succeeded()
         self._events.append(Connected(connection.peer, welcome.incarnation))
 
-    def _hear_request(self, connection: Inbound, message: Message) -> None:
-        if type(message) in connection.allowed:
-            self._events.append(Arrived(connection.id, message))
-        elif isinstance(message, Hello) and connection.hello is None:
+    def _be_greeted(self, connection: Inbound, message: Message) -> None:
+        """The acceptor's half of the handshake."""
+        if isinstance(message, Hello) and connection.hello is None:
             judge_hello(self._secret, self._identity, connection.challenge, message)
             self._admission.judge(message)
             self._admit(connection, message)
