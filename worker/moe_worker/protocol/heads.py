@@ -109,8 +109,11 @@ class Heads:
     def _start(self, lane: Lane) -> None:
         term = self._next_term(lane)
         if term is not None:
-            head = self._heads[lane.lane] = Head(lane, self._settings, self._links)
+            head = self._heads[lane.lane] = self._make_head(lane)
             head.restart(term)
+
+    def _make_head(self, lane: Lane) -> Head:
+        return Head(lane, self._settings, self._links)
 
     def _next_term(self, lane: Lane) -> int | None:
         return next_term(lane.highest_term, epoch=self._epoch, incarnation=self._incarnation)

@@ -6,10 +6,15 @@ from random import Random
 from moe_worker.protocol.settings import Settings
 from tests.moe_worker.protocol.simulation.arithmetic import Model
 
+FOREVER = 1e6
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Times are virtual seconds; every turn of the scheduler takes one millisecond."""
+    """Times are virtual seconds; every turn of the scheduler takes one millisecond.
+
+    `has_lonely_zombies`: some processes that lost their seat are never told and never die; only then may heads lose patience.
+    """
 
     stages: int
     ranks: int
@@ -28,6 +33,7 @@ class Config:
     longest_answer: int
     num_faults: int
     fault_seconds: float
+    has_lonely_zombies: bool
 
     @property
     def model(self) -> Model:
@@ -51,6 +57,7 @@ class Config:
             max_step_tokens=self.max_step_tokens,
             max_steps_in_flight=self.max_steps_in_flight,
             max_sequence_length=longest,
+            patience_seconds=5.0 if self.has_lonely_zombies else FOREVER,
         )
 
 
@@ -76,4 +83,5 @@ def draw(random: Random) -> Config:
         longest_answer=random.randint(1, 8),
         num_faults=random.choice((0, 1, 2, 3, 4, 6)),
         fault_seconds=random.choice((0.1, 0.3, 0.8)),
+        has_lonely_zombies=random.random() < 0.2,
     )

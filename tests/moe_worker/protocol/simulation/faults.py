@@ -1,16 +1,18 @@
 """What goes wrong in a history. Each fault is one happening at a random time; what it starts always ends, so that the world can settle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tests.moe_worker.protocol.simulation import layouts
 from tests.moe_worker.protocol.simulation.process import Process
 from tests.moe_worker.protocol.simulation.world import World
 
+Menu = Sequence[Callable[[World], None]]
 
-def schedule(world: World) -> None:
+
+def schedule(world: World, menu: Menu) -> None:
     """Draw the history's faults."""
     for _ in range(world.config.num_faults):
-        fault = world.random.choice(FAULTS)
+        fault = world.random.choice(menu)
         world.after(world.random.random() * world.config.fault_seconds, lambda fault=fault: fault(world))
 
 
@@ -74,7 +76,7 @@ def replace_pod(world: World) -> None:
     world.fork(rank)
     if process.is_hung:
         world.after(soon(world), lambda: _resume(world, process))
-    if not process.is_partitioned or world.random.random() < 0.5:
+    if not (process.is_partitioned and world.config.has_lonely_zombies):
         world.after(0.3 + soon(world), lambda: _bury(world, process))
 
 
@@ -103,7 +105,7 @@ def submit_twice(world: World) -> None:
         world.random.choice(streams).submit()
 
 
-FAULTS: tuple[Callable[[World], None], ...] = (
+FAULTS: Menu = (
     cut_connection,
     cut_connection,
     kill_process,

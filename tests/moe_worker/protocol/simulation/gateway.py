@@ -89,8 +89,8 @@ class StreamConnection(Connection):
 
     def __init__(self, stream: Stream, process: "Process") -> None:
         super().__init__(stream.world.network, stream, process, process.identity.pod_uid)
-        self.forward = Direction(self.network, process, self._asked, self._closed)
-        self.back = Direction(self.network, stream, self._answered, self._lost)
+        self.forward = Direction(self.network, process, self._asked, self._closed, 0.0)
+        self.back = Direction(self.network, stream, self._answered, self._lost, 0.0)
 
     def _asked(self, message: Any) -> None:
         self.acceptor.world.trace("%r <- gateway: %s", self.acceptor, message)

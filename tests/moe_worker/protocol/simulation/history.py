@@ -13,7 +13,11 @@ MAX_TURNS = 60_000
 
 
 def run_history(
-    seed: int, make_core: Callable[..., RankCore] = RankCore, tracer: Callable[[int, str], None] | None = None
+    seed: int,
+    make_core: Callable[..., RankCore] = RankCore,
+    *,
+    menu: faults.Menu = faults.FAULTS,
+    tracer: Callable[[int, str], None] | None = None,
 ) -> World:
     """Raises AssertionError (or whatever the core raised) if the history went wrong. The same seed gives the same history."""
     random = Random(seed)
@@ -21,8 +25,8 @@ def run_history(
     world.streams = [Stream(world, number, random) for number in range(1, world.config.num_requests + 1)]
     for stream in world.streams:
         world.after(random.random() * world.config.fault_seconds, stream.submit)
-    faults.schedule(world)
-    world.run(lambda: False, MAX_TURNS)
+    faults.schedule(world, menu)
+    world.run(MAX_TURNS)
     _check_end(world)
     return world
 

@@ -16,15 +16,21 @@ _END = object()
 class Direction:
     """One way of one connection. `receive` gets each item, `ended` is called after the last."""
 
-    __slots__ = ("ended", "index", "is_cut", "items", "network", "receive", "receiver")
+    __slots__ = ("ended", "index", "is_cut", "items", "network", "receive", "receiver", "slowness")
 
     def __init__(
-        self, network: "Network", receiver: Any, receive: Callable[[Any], None], ended: Callable[[], None]
+        self,
+        network: "Network",
+        receiver: Any,
+        receive: Callable[[Any], None],
+        ended: Callable[[], None],
+        slowness: float,
     ) -> None:
         self.network = network
         self.receiver = receiver
         self.receive = receive
         self.ended = ended
+        self.slowness = slowness
         self.items: deque[Any] = deque()
         self.is_cut = False
         self.index = -1

@@ -25,6 +25,7 @@ class Process:
         self.is_hung = False
         self.is_partitioned = False
         self.is_marked = False
+        self.slowness = world.slowness()
         self.dialled: dict[int, RankConnection] = {}
         self.accepted: dict[int, Connection] = {}
         self.known = {number: world.stage_view(number) for number in world.neighbours(stage)}
@@ -122,8 +123,8 @@ class RankConnection(Connection):
         self.peer = seat.rank
         self.is_welcomed = False
         self.unanswered: set[tuple[int, int]] = set()
-        self.forward = Direction(self.network, acceptor, self._asked, self._closed)
-        self.back = Direction(self.network, dialler, self._answered, self._lost)
+        self.forward = Direction(self.network, acceptor, self._asked, self._closed, dialler.world.slowness())
+        self.back = Direction(self.network, dialler, self._answered, self._lost, dialler.world.slowness())
 
     def _asked(self, message: Any) -> None:
         self.acceptor.world.trace("%r <- %r: %s", self.acceptor, self.dialler, message)

@@ -15,12 +15,14 @@ from moe_worker.protocol.rank import RankCore
 from moe_worker.protocol.settings import Identity
 from moe_worker.protocol.view import SeatView, StageView, View
 from tests.moe_worker.protocol.simulation import layouts
-from tests.moe_worker.protocol.simulation.config import Config
+from tests.moe_worker.protocol.simulation.config import FOREVER, Config
 from tests.moe_worker.protocol.simulation.gateway import Stream
 from tests.moe_worker.protocol.simulation.network import Network
 from tests.moe_worker.protocol.simulation.process import Process
 
 TURN_SECONDS = 0.001
+SLOWNESS = (0.0, 0.0, 0.0, 0.0, 0.7, 0.95)
+"""The chances, to draw from, that a link or a process lets its turn pass."""
 CHECK_EVERY = 32
 
 
@@ -54,16 +56,20 @@ class World:
         for rank in range(config.stages * config.ranks):
             self.fork(rank)
 
+    def slowness(self) -> float:
+        return self.random.choice(SLOWNESS)
+
     # Time.
 
     def after(self, delay: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._agenda, (self.now + delay, next(self._numbers), action))
 
-    def run(self, is_over: Callable[[], bool], max_turns: int) -> None:
-        """Until `is_over`, or until nothing can happen any more."""
-        filled, marked, agenda, randrange = self.network.filled, self._marked, self._agenda, self.random.randrange
+    def run(self, max_turns: int) -> None:
+        """Until nothing can happen any more."""
+        filled, marked, agenda = self.network.filled, self._marked, self._agenda
+        random, randrange = self.random.random, self.random.randrange
         last_turn = self.turns + max_turns
-        while not is_over():
+        while True:
             self.turns += 1
             assert self.turns < last_turn, f"no end after {max_turns} turns"
             self.now += TURN_SECONDS
@@ -78,14 +84,15 @@ class World:
                 continue
             choice = randrange(num_filled + num_marked)
             if choice < num_filled:
-                if not filled[choice].receiver.is_hung:
-                    filled[choice].deliver()
+                direction = filled[choice]
+                if not direction.receiver.is_hung and random() >= direction.slowness:
+                    direction.deliver()
             else:
                 self._run(choice - num_filled)
 
     def _run(self, index: int) -> None:
         process = self._marked[index]
-        if process.is_alive and not process.is_hung and process.run():
+        if process.is_alive and not process.is_hung and (self.random.random() < process.slowness or process.run()):
             return
         process.is_marked = False
         last = self._marked.pop()
@@ -105,6 +112,7 @@ class World:
         if not times:
             return False
         self.now = max(self.now, min(times))
+        assert self.now < FOREVER, "deadlock: nothing but patience is left"
         for deadline, process in due:
             if deadline <= self.now:
                 self.mark(process)
