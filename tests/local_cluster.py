@@ -70,7 +70,7 @@ class LocalCluster:
         self.until(lambda: self.get(name, "serviceaccount", "default"), f"{name} has its default service account")
         return name
 
-    def until(self, look: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
+    def until(self, look: Callable[[], Any], what: str, seconds: float = 90.0) -> Any:
         """Waits for a true answer of `look` and gives it; fails with `what` was awaited."""
         deadline = time.monotonic() + seconds
         while not (answer := look()):
