@@ -120,6 +120,22 @@ async def test_a_stop_string_over_token_borders_cuts_and_cancels(gateway: Gatewa
     await until(lambda: bool(head.cancels))
 
 
+async def test_a_choice_that_has_stopped_frees_its_head_while_others_go_on(gateway: Gateway) -> None:
+    head = FakeHead(answer=lambda submit: list(submit.prompt) * 20)
+    head.pause_at = 6
+    await gateway.add_heads(head)
+    [stop] = gateway.text_model.encode("o", add_special_tokens=False)
+    [other] = gateway.text_model.encode("n", add_special_tokens=False)
+    request = gateway.client.completions.create(model="demo-model", prompt=[[stop], [other]], max_tokens=9, stop="oo")
+    task = asyncio.create_task(request)
+    await asyncio.wait_for(head.cancelled.wait(), 30)
+    assert gateway.balancer.num_live == 1
+    head.resumed.set()
+    answer = await task
+    assert [choice.text for choice in answer.choices] == ["", "n" * 9]
+    assert [choice.finish_reason for choice in answer.choices] == ["stop", "length"]
+
+
 async def test_the_model_s_end_may_be_ignored(gateway: Gateway) -> None:
     head = FakeHead()
     await gateway.add_heads(head)
