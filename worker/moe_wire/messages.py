@@ -1,7 +1,7 @@
 """Everything that gateways, heads and ranks say to each other, as plain values.
 
-The order of the fields is their order on the wire. Nothing here knows sockets, bytes on the wire, torch or who answers what:
-framing.py packs these, handshake.py judges the first three, and the protocol gives the rest their meaning.
+The order of the fields is their order on the wire. Nothing here knows sockets, bytes on the wire, torch or who answers
+what: framing.py packs these, handshake.py judges the first three, and the protocol gives the rest their meaning.
 """
 
 from dataclasses import dataclass
@@ -130,8 +130,8 @@ class Sampling:
 class Segment:
     """`count` tokens of one sequence from position `start` on.
 
-    `new_blocks` are appended to the sequence's block table before attention. `sampling` is set where the segment ends at the
-    sequence's last known token, so that the last stage draws the next one.
+    `new_blocks` are appended to the sequence's block table before attention. `sampling` is set where the segment ends
+    at the sequence's last known token, so that the last stage draws the next one.
     """
 
     sequence: int

@@ -1,9 +1,10 @@
-"""How much one rank can be made to hold, whatever its peers do: the numbers the planner counts and the simulation checks.
+"""How much one rank can be made to hold, whatever its peers do: the numbers the planner counts and the simulation
+checks.
 
-The head admits at most M = `max_steps_in_flight` steps of at most T = `max_step_tokens` tokens, and only after its Reset has come round
-the ring behind everything older, so no link and no rank of the ring ever has more than one life's M steps of a lane. A rank executes one
-step of a lane at a time, one layer at a time; a token goes to at most k = `experts_per_token` experts; and a host owes at most one answer for
-each (connection, lane, expert).
+The head admits at most M = `max_steps_in_flight` steps of at most T = `max_step_tokens` tokens, and only after its
+Reset has come round the ring behind everything older, so no link and no rank of the ring ever has more than one life's
+M steps of a lane. A rank executes one step of a lane at a time, one layer at a time; a token goes to at most k =
+`experts_per_token` experts; and a host owes at most one answer for each (connection, lane, expert).
 """
 
 from dataclasses import dataclass
@@ -29,9 +30,10 @@ def bounds(settings: Settings, *, ranks_per_stage: int, experts_per_token: int) 
 
     step_rows   = L * M * T      steps that wait or are under way
     asked_rows  = L * T * k      sub-batches asked of others; as many rows again of their answers
-    queued_rows = R * L * T * k  sub-batches of all ranks waiting at this host; as many rows again of answers on their way out
+    queued_rows = R * L * T * k  sub-batches of all ranks waiting at this host; as many again of their answers
 
-    R * L counts a lane once for each rank that might believe to hold it; in a settled layout all lanes of the stage are R, not R * L.
+    R * L counts a lane once for each rank that might believe to hold it; in a settled layout all lanes of the stage
+    are R, not R * L.
     """
     lane_rows = settings.lanes_per_rank * settings.max_step_tokens
     return Bounds(

@@ -1,8 +1,9 @@
 """What the protocol asks of the model: the only door between them.
 
-The protocol never looks into a Batch or a Payload, and the model never learns of ranks, terms or messages. Every method is
-deterministic in its arguments and the lane's cache, whatever was batched with what: that is why work may be done again elsewhere.
-An exception from any method means that the device can no longer be trusted; the process is expected to die of it.
+The protocol never looks into a Batch or a Payload, and the model never learns of ranks, terms or messages. Every
+method is deterministic in its arguments and the lane's cache, whatever was batched with what: that is why work may be
+done again elsewhere. An exception from any method means that the device can no longer be trusted; the process is
+expected to die of it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 from moe_wire.messages import Payload, Segment
 
 Batch = Any
-"""A step's activations inside one stage. Opaque: made by begin(), changed by attend() and combine(), ended by finish()."""
+"""A step's activations in one stage. Opaque: made by begin(), changed by attend() and combine(), ended by finish()."""
 
 Sampled = tuple[tuple[int, int], ...]
 """(sequence, token) for each segment that asked for a sample, in the order of the segments."""
@@ -33,7 +34,7 @@ class Compute(Protocol):
         """Start with an empty KV cache and no block tables for the lane."""
 
     def drop_lane(self, lane: int) -> None:
-        """Forget the lane's KV cache, block tables and prefix index. Unfinished batches of it are never touched again."""
+        """Forget the lane's KV cache, block tables and prefix index. Its unfinished batches are never touched again."""
 
     def free(self, lane: int, sequences: Sequence[int]) -> None:
         """Forget the block tables of these sequences; their blocks will be named again for others."""
@@ -41,19 +42,23 @@ class Compute(Protocol):
     def begin(
         self, lane: int, segments: Sequence[Segment], tokens: Sequence[Sequence[int]] | None, hidden: Payload | None
     ) -> Batch:
-        """Append each segment's new blocks to its sequence's table and make the batch: rows follow the segments in order.
+        """Append each segment's new blocks to its sequence's table and make the batch: rows follow the segments in
+        order.
 
         The first stage gets `tokens` (one list per segment) and embeds them; others get `hidden` [rows, hidden size].
         """
 
     def attend(self, batch: Batch, layer: int) -> Sequence[Routed]:
-        """Norm, attention over the lane's paged cache (writing K and V), residual, norm, router; one Routed per distinct chosen expert."""
+        """Norm, attention over the lane's paged cache (writing K and V), residual, norm, router.
+
+        One Routed per distinct chosen expert; none for a layer without experts.
+        """
 
     def expert(self, expert: int, rows: Sequence[Payload]) -> Sequence[Payload]:
-        """Run one held expert over all the given sub-batches in one pass over its weights; answers in the same order and shapes."""
+        """Run one held expert over all the sub-batches in one pass over its weights; answers in the same order."""
 
     def combine(self, batch: Batch, layer: int, answers: Mapping[int, Payload]) -> None:
-        """Add the weighted answers (keyed by expert, one for each Routed) in router order, never in the mapping's, to the residual."""
+        """Add the weighted answers (one for each Routed) to the residual, in router order, never in the mapping's."""
 
     def finish(self, batch: Batch) -> Payload | Sampled:
         """The hidden states for the next stage; in the last stage the sampled tokens.

@@ -1,7 +1,8 @@
 """One step inside one rank: through the stage's layers in turn, waiting at each for every expert it was routed to.
 
-It knows layers and answers, nothing of terms above its own or of what made the step. A layer is combined only when the last of its answers
-is there, so a step is never finished with a hole; an abandoned step gives up its sub-batches and is never touched again.
+It knows layers and answers, nothing of terms above its own or of what made the step. A layer is combined only when the
+last of its answers is there, so a step is never finished with a hole; an abandoned step gives up its sub-batches and
+is never touched again.
 """
 
 from collections.abc import Sequence

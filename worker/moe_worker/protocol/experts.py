@@ -2,9 +2,10 @@
 
 What waits for a load is kept only where nobody else serves the expert; else not-here sends it to the others at once.
 
-Serving is pure: any holder gives the same rows for the same rows, whoever asks and whichever term, attempt or view made them ask. So a host
-judges nothing, and answers every Dispatch exactly once (Result or NotHere) unless its connection is lost first. It therefore never holds
-more than its requesters have unanswered: one sub-batch for each (connection, lane, expert), see requests.py.
+Serving is pure: any holder gives the same rows for the same rows, whoever asks and whichever term, attempt or view
+made them ask. So a host judges nothing, and answers every Dispatch exactly once (Result or NotHere) unless its
+connection is lost first. It therefore never holds more than its requesters have unanswered: one sub-batch for each
+(connection, lane, expert), see requests.py.
 """
 
 from collections import deque
@@ -21,7 +22,7 @@ _POLL_SECONDS = 0.005
 
 
 class Experts:
-    """`held`, `loading` and `failed` (why the last load failed; it is tried again, ever more slowly) are for reading only."""
+    """`held`, `loading` and `failed` (why the last load failed; it is tried again, ever more slowly) are only read."""
 
     def __init__(self, compute: Compute, links: Links) -> None:
         self._compute = compute

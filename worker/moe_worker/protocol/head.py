@@ -1,11 +1,13 @@
 """A lane's head: admits requests, forms the steps of the lane's current life, and gives the sampled tokens out.
 
-All that a request is, is its tokens. A life that breaks costs work, never a token: every running sequence goes back to waiting and is
-computed again from its tokens in the next life, and as sampling is a pure function of (parameters, tokens, seed, position), it goes on as if
-nothing had happened. Tokens count only in the order of the steps of the current term.
+All that a request is, is its tokens. A life that breaks costs work, never a token: every running sequence goes back to
+waiting and is computed again from its tokens in the next life, and as sampling is a pure function of (parameters,
+tokens, seed, position), it goes on as if nothing had happened. Tokens count only in the order of the steps of the
+current term.
 
-Two heads of one lane may be alive at once. Each emits right tokens only, the older one until a rank of its path has accepted a higher term
-and says so; then it returns its requests. A gateway takes tokens by position, so a token that both emit is one token.
+Two heads of one lane may be alive at once. Each emits right tokens only, the older one until a rank of its path has
+accepted a higher term and says so; then it returns its requests. A gateway takes tokens by position, so a token that
+both emit is one token.
 """
 
 from moe_wire.messages import DType, Emitted, Payload, Returned, Step, Submit, Tokens
@@ -22,7 +24,7 @@ _NOTHING = Payload(DType.FLOAT32, (0,), b"")
 
 
 class Head:
-    """One lane as its head sees it. Steps flow once the Reset of the current term has come round the ring (`is_live`)."""
+    """One lane as its head sees it. Steps flow once the Reset of the current term has come round (`is_live`)."""
 
     def __init__(self, lane: Lane, settings: Settings, links: Links) -> None:
         self.lane = lane
@@ -36,7 +38,9 @@ class Head:
         self._has_progressed = True
         self._gives_up_at = 0.0
         self._scheduler = Scheduler(
-            block_size=settings.block_size, num_blocks=settings.blocks_per_lane, max_step_tokens=settings.max_step_tokens
+            block_size=settings.block_size,
+            num_blocks=settings.blocks_per_lane,
+            max_step_tokens=settings.max_step_tokens,
         )
 
     @property
@@ -134,7 +138,7 @@ class Head:
         return self._gives_up_at if self._sequences else None
 
     def tick(self, now: float) -> None:
-        """Return what waits here in vain. Without news a deadline is set, with news it moves; it is looked at only when due."""
+        """Return what waits here in vain. News move the deadline, but only once it is due: most steps touch nothing."""
         if not self._sequences or now < self._gives_up_at:
             return
         if self._has_progressed:

@@ -1,7 +1,8 @@
 """The lanes whose head is this rank: which of them live, under which terms, and which one takes a request.
 
-A rank heads a lane while its view of the first stage seats the lane here and nobody is known to head it under a later term. When a
-later head is heard of, this one returns its requests and is silent until a newer view lets it make a still higher term.
+A rank heads a lane while its view of the first stage seats the lane here and nobody is known to head it under a later
+term. When a later head is heard of, this one returns its requests and is silent until a newer view lets it make a
+still higher term.
 """
 
 from collections.abc import Iterable, Set
@@ -75,7 +76,7 @@ class Heads:
             self.on_broken(head.lane, message.term)
 
     def submit(self, connection: ConnectionId, message: Submit) -> None:
-        """Give the request to the live lane with the fewest; submitted again, it starts from what the newer message knows."""
+        """Give the request to the live lane with the fewest; submitted again, it starts from what this message knows."""
         for head in self._heads.values():
             head.yield_request(connection, message.request)
         if not self._heads:

@@ -1,16 +1,20 @@
 """A rank's side of one lane: an ordered log of steps, in lives that are numbered by terms.
 
-A life begins with a Reset that travels once around the ring. Each rank of the ring accepts it (dropping the KV cache, and nothing but a Reset
-or losing the seat drops it), then forwards it exactly once, to exactly one seat, as soon as it is connected to it. So for each term there
-is at most one path of ranks that know it, every one of them with an empty cache, and along it:
+A life begins with a Reset that travels once around the ring. Each rank of the ring accepts it (dropping the KV cache,
+and nothing but a Reset or losing the seat drops it), then forwards it exactly once, to exactly one seat, as soon as it
+is connected to it. So for each term there is at most one path of ranks that know it, every one of them with an empty
+cache, and along it:
 * steps are executed in the order of their numbers, without a gap and without repetition, or not at all (Broken);
-* a lower or unknown term is refused, so the ranks of an older path, or an older head, can at most finish what is their own;
-* whatever ends the path ends the life: the next seat's connection is lost, the view seats the lane elsewhere, the next seat says
-  Broken. This goes up the path, against the ring, to the head, which starts a higher term. Said more than once it changes nothing.
+* a lower or unknown term is refused, so the ranks of an older path, or an older head, can at most finish what is their
+  own;
+* whatever ends the path ends the life: the next seat's connection is lost, the view seats the lane elsewhere, the next
+  seat says Broken. This goes up the path, against the ring, to the head, which starts a higher term. Said more than
+  once it changes nothing.
 
-`Broken(term)` from the seat this rank forwarded that same term to means "it cannot go on". From anybody, a term above the own means "you are
-overtaken": it is passed up so that an old head learns it, and it cannot end the life that it names, because the receiver is not that
-life's path or does not count the sender as its next seat. A seat that is not this rank's by its own view keeps the highest Reset until it is.
+`Broken(term)` from the seat this rank forwarded that same term to means "it cannot go on". From anybody, a term above
+the own means "you are overtaken": it is passed up so that an old head learns it, and it cannot end the life that it
+names, because the receiver is not that life's path or does not count the sender as its next seat. A seat that is not
+this rank's by its own view keeps the highest Reset until it is.
 """
 
 from collections import deque
@@ -40,7 +44,13 @@ class Lane:
     """`report` tells towards the head that a term is broken or overtaken; it is always the last thing a method does."""
 
     def __init__(
-        self, lane: int, layers: range, compute: Compute, requests: Requests, links: Links, report: Callable[["Lane", int], None]
+        self,
+        lane: int,
+        layers: range,
+        compute: Compute,
+        requests: Requests,
+        links: Links,
+        report: Callable[["Lane", int], None],
     ) -> None:
         self.lane = lane
         self.term = 0
@@ -142,7 +152,8 @@ class Lane:
 
     def restart(self, term: int) -> None:
         """Begin the life `term` with an empty cache. The head calls this; elsewhere a Reset does."""
-        assert term > self.term and self.is_seated
+        assert term > self.term, "a life begins above all earlier ones"
+        assert self.is_seated
         self._abandon()
         if self.state is not State.CLOSED:
             self._compute.drop_lane(self.lane)
@@ -187,7 +198,7 @@ class Lane:
             self._hand_on(step, outcome)
 
     def _hand_on(self, step: Step, outcome: Payload | Sampled) -> None:
-        assert self._next_seat is not None and self.state is State.OPEN
+        assert self._next_seat is not None
         message: Step | Tokens
         if isinstance(outcome, Payload):
             message = Step(step.lane, step.term, step.step, step.segments, step.freed, outcome)

@@ -12,12 +12,15 @@ def longest_sequence(settings: Settings) -> int:
 def refusal(submit: Submit, settings: Settings) -> Refused | None:
     """Why nobody can serve this request, with value, rule and remedy; None if it is fine."""
     if not submit.prompt:
-        return Refused(submit.request, "empty_prompt", "The prompt has 0 tokens; a completion needs at least 1. Send a non-empty prompt.")
+        return Refused(
+            submit.request, "empty_prompt", "The prompt has 0 tokens but must have at least 1. Send a non-empty one."
+        )
     if submit.max_tokens <= len(submit.generated):
         return Refused(
             submit.request,
             "invalid_max_tokens",
-            f"max_tokens is {submit.max_tokens} but must be more than the {len(submit.generated)} tokens generated so far.",
+            f"max_tokens is {submit.max_tokens} but must exceed the {len(submit.generated)} tokens generated so far. "
+            "Ask for more.",
         )
     longest = longest_sequence(settings)
     total = len(submit.prompt) + submit.max_tokens

@@ -1,4 +1,4 @@
-"""Who can be reached now. What a rank says to itself loops back in memory, through the same handlers as everything else."""
+"""Who can be reached now. What a rank says to itself loops back in memory, through the same handlers as all else."""
 
 from collections import deque
 

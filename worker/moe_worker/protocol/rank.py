@@ -1,7 +1,9 @@
-"""One rank's whole protocol: hears events, does one unit of work at a time, and acts only through its compute and its transport.
+"""One rank's whole protocol: hears events, does one unit of work at a time, and acts only through its compute and its
+transport.
 
-It ties the parts together and decides nothing itself: lanes (lane.py) ask for experts (requests.py), hosts answer (experts.py), heads
-(heads.py) start steps. What the rank says to itself loops back in memory, so a single rank runs the same code as many.
+It ties the parts together and decides nothing itself: lanes (lane.py) ask for experts (requests.py), hosts answer
+(experts.py), heads (heads.py) start steps. What the rank says to itself loops back in memory, so a single rank runs
+the same code as many.
 """
 
 from collections import deque
@@ -18,15 +20,25 @@ from moe_worker.protocol.links import Links
 from moe_worker.protocol.requests import Requests
 from moe_worker.protocol.settings import Identity, Settings
 from moe_worker.protocol.status import RankStatus
-from moe_worker.protocol.transport import Answered, Arrived, Connected, ConnectionClosed, ConnectionId, Event, Lost, Transport
+from moe_worker.protocol.transport import (
+    Answered,
+    Arrived,
+    Connected,
+    ConnectionClosed,
+    ConnectionId,
+    Event,
+    Lost,
+    Transport,
+)
 from moe_worker.protocol.view import SeatView, StageView, View
 
 
 class RankCore:
-    """The process around it feeds events and views, calls run_one() until it returns False, and then waits until next_deadline().
+    """The process around it feeds events and views, calls run_one() until it returns False, and then waits until
+    next_deadline().
 
-    `now` is any monotonic clock in seconds. Calls never block and are never made from two threads. An exception means that this
-    process must end: a device error, or a broken invariant.
+    `now` is any monotonic clock in seconds. Calls never block and are never made from two threads. An exception means
+    that this process must end: a device error, or a broken invariant.
     """
 
     def __init__(self, identity: Identity, settings: Settings, compute: Compute, transport: Transport) -> None:
@@ -87,7 +99,8 @@ class RankCore:
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def wanted_peers(self) -> Mapping[int, SeatView]:
-        """The seats to keep dialled, by rank: those of the own stage, and of its lanes in the next; never its own, never without address.
+        """The seats to keep dialled, by rank: those of the own stage, and of its lanes in the next; never its own,
+        never without address.
 
         A connection to another pod than the wanted one, or that is no longer wanted, is to be ended (and Lost told).
         """

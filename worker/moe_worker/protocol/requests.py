@@ -1,15 +1,16 @@
 """The requester's side of experts: every sub-batch asked is answered exactly once, however often it has to be sent.
 
-Why this is safe. A step waits for all its sub-batches, so it is never finished with a hole. A sub-batch is sent again under a new attempt
-number, and only the answer of the outstanding attempt, from the host it was sent to, counts: late, repeated and crossed answers fall
-through. As any holder of an expert gives the same rows, it does not matter which attempt wins. Names never repeat: a lane's terms grow, its
-steps grow within a term, and an answer can only come back on this process's own connections.
+Why this is safe. A step waits for all its sub-batches, so it is never finished with a hole. A sub-batch is sent again
+under a new attempt number, and only the answer of the outstanding attempt, from the host it was sent to, counts: late,
+repeated and crossed answers fall through. As any holder of an expert gives the same rows, it does not matter which
+attempt wins. Names never repeat: a lane's terms grow, its steps grow within a term, and an answer can only come back
+on this process's own connections.
 
-Why it is bounded. At most one Dispatch for each (host, lane, expert) is unanswered on a connection: an abandoned one (`_owed`) must be
-answered, or its connection lost, before that host is asked again for that lane and expert.
+Why it is bounded. At most one Dispatch for each (host, lane, expert) is unanswered on a connection: an abandoned one
+(`_owed`) must be answered, or its connection lost, before that host is asked again for that lane and expert.
 
-Why it goes on. A sub-batch without a usable host waits, shown by `stalled`, and is looked at again when a host connects, the view
-changes, a debt is paid, or 20 ms after the last of its hosts refused it.
+Why it goes on. A sub-batch without a usable host waits, shown by `stalled`, and is looked at again when a host
+connects, the view changes, a debt is paid, or 20 ms after the last of its hosts refused it.
 """
 
 from collections import deque
@@ -39,7 +40,7 @@ class _Asked:
 
 
 class Requests:
-    """All outstanding sub-batches of this rank. A lane asks one layer at a time, so (lane, expert) names at most one."""
+    """All outstanding sub-batches of this rank. A lane asks one layer at a time: (lane, expert) names at most one."""
 
     def __init__(self, links: Links) -> None:
         self._links = links
@@ -109,7 +110,7 @@ class Requests:
                 self._route(asked)
 
     def follow(self, hosts: Mapping[int, tuple[int, ...]]) -> None:
-        """The view names these hosts. What is with a host no longer named moves as soon as a named one can be reached."""
+        """The view names these hosts. What is with one no longer named moves as soon as a named one can be reached."""
         self._hosts = hosts
         for asked in list(self._outstanding.values()):
             if asked.host not in self._named(asked):

@@ -1,13 +1,15 @@
-"""Which tokens of which sequences go into a lane's next step, and which KV blocks they may use. Pure data, no messages.
+"""Which tokens of which sequences go into a lane's next step, and which KV blocks they may use. Pure data, no
+messages.
 
-Running and waiting sequences together are always in order of arrival: everyone running came before everyone waiting. Each step takes
-first one token of every sequence that has just one pending (decode), then chunks of longer ones (prefill), oldest first, up to
-`max_step_tokens`. A sequence is admitted when blocks for all its known tokens are free; while it grows and none is free, the youngest
-running one goes back to the front of the waiting ones and is computed again later. The oldest is therefore never put back but by its own
-lack, which cannot be as long as one sequence fits alone; so everything finishes.
+Running and waiting sequences together are always in order of arrival: everyone running came before everyone waiting.
+Each step takes first one token of every sequence that has just one pending (decode), then chunks of longer ones
+(prefill), oldest first, up to `max_step_tokens`. A sequence is admitted when blocks for all its known tokens are free;
+while it grows and none is free, the youngest running one goes back to the front of the waiting ones and is computed
+again later. The oldest is therefore never put back but by its own lack, which cannot be as long as one sequence fits
+alone; so everything finishes.
 
-Blocks may be given to another sequence at once when one ends: a lane's ranks execute steps in order, so whatever still uses them in
-flight is over before the step that names them anew.
+Blocks may be given to another sequence at once when one ends: a lane's ranks execute steps in order, so whatever still
+uses them in flight is over before the step that names them anew.
 """
 
 from collections import OrderedDict
@@ -19,7 +21,7 @@ from moe_worker.protocol.sequence import Sequence
 
 @dataclass(frozen=True, slots=True)
 class Micro:
-    """What goes into one step: the segments, their tokens (a list for each) and the sequences whose blocks have returned."""
+    """What goes into one step: segments, the tokens of each, and the sequences whose blocks have returned."""
 
     segments: tuple[Segment, ...]
     tokens: list[list[int]]

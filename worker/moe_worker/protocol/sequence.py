@@ -5,10 +5,12 @@ from moe_worker.protocol.transport import ConnectionId
 
 
 class Sequence:
-    """`tokens` are prompt and generated ones; those before `scheduled` are in the cache once the steps in flight are done.
+    """`tokens` are prompt and generated ones; those before `scheduled` are in the cache once the steps in flight are
+    done.
 
-    `blocks` are its KV blocks in order of position, the first `num_announced` of them known to the other ranks. `number` names it in the
-    lane while it runs; every admission gives a new one, so tokens for an earlier life of it fall through.
+    `blocks` are its KV blocks in order of position, the first `num_announced` of them known to the other ranks.
+    `number` names it in the lane while it runs; every admission gives a new one, so tokens for an earlier life of it
+    fall through.
     """
 
     __slots__ = (

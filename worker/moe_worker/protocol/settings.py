@@ -16,8 +16,8 @@ class Identity:
 class Settings:
     """The stage's place in the model and the engine's limits.
 
-    Blocks hold `block_size` tokens each, and a lane has `blocks_per_lane`. A head to which nothing has come round the ring for
-    `patience_seconds` gives its requests back: another lane may fare better.
+    Blocks hold `block_size` tokens each, and a lane has `blocks_per_lane`. A head to which nothing has come round the
+    ring for `patience_seconds` gives its requests back: another lane may fare better.
     """
 
     stage: int

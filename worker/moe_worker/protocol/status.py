@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneStatus:
-    """A lane of which this rank is the head. `live`: its reset has come round, so steps flow. Blocks are KV blocks in use."""
+    """A lane of which this rank is the head. `live`: its Reset has come round, so steps flow."""
 
     lane: int
     term: int

@@ -1,8 +1,8 @@
 """What the protocol asks of the network, and what it hears from it.
 
-Connections are simplex in initiative: a rank dials a peer to ask, the peer only answers. So the loss of the connection that this rank dialled
-is exactly the loss of what it has outstanding there. Each connection delivers in order and without gaps until it is lost. Production is
-tcp.py, the simulation has its own; nothing here knows bytes or addresses.
+Connections are simplex in initiative: a rank dials a peer to ask, the peer only answers. So the loss of the connection
+that this rank dialled is exactly the loss of what it has outstanding there. Each connection delivers in order and
+without gaps until it is lost. Production is tcp.py, the simulation has its own; nothing here knows bytes or addresses.
 """
 
 from dataclasses import dataclass
@@ -15,13 +15,15 @@ ConnectionId = int
 
 
 class Transport(Protocol):
-    """Both calls queue and return at once, and may drop silently a message for a connection that has just ended: the event says so.
+    """Both calls queue and return at once, and may drop silently a message for a connection that has just ended: the
+    event says so.
 
-    A call into the core (on_event, run_one, ...) may send several messages to one peer; flushing after it returns writes them at once.
+    A call into the core (on_event, run_one, ...) may send several messages to one peer; flushing after it returns
+    writes them at once.
     """
 
     def send(self, peer: int, message: Message) -> None:
-        """Ask, on the connection that this rank dialled. Called only between Connected(peer) and Lost(peer), never for its own rank."""
+        """Ask, on the connection that this rank dialled: between Connected(peer) and Lost(peer), never its own rank."""
 
     def reply(self, connection: ConnectionId, message: Message) -> None:
         """Answer on an inbound connection."""
@@ -32,7 +34,7 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The handshake with a peer is done. `incarnation` is the peer's. A Lost comes before the next Connected of the same peer."""
+    """The handshake with a peer is done. `incarnation` is the peer's. Lost comes before the peer's next Connected."""
 
     peer: int
     incarnation: int

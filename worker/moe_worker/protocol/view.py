@@ -1,7 +1,7 @@
 """What a rank has been told of the committed layout: its own stage and the two beside it in the ring.
 
-A view is a snapshot that may be older or newer than another rank's; the protocol stays right whatever the mix. Nothing here knows
-where it came from or how a peer is reached. For a single stage all three are the same.
+A view is a snapshot that may be older or newer than another rank's; the protocol stays right whatever the mix. Nothing
+here knows where it came from or how a peer is reached. For a single stage all three are the same.
 """
 
 from collections.abc import Mapping
@@ -30,8 +30,8 @@ class SeatView:
 class StageView:
     """One stage at one epoch.
 
-    `serving` gives the hosts of an expert (global id) in order of preference, `loading` those that are to load it but not to be asked
-    yet, `lanes` the rank at which a lane sits, or None while no rank can take it.
+    `serving` gives the hosts of an expert (global id) in order of preference, `loading` those that are to load it but
+    not to be asked yet, `lanes` the rank at which a lane sits, or None while no rank can take it.
     """
 
     stage: int

@@ -1,5 +1,6 @@
-"""A model of integers in which everything matters: a token depends on every earlier position of its sequence, every layer, and each chosen
-expert's contribution in router order. A hole, a double count, a stale cache or a wrong expert gives another token.
+"""A model of integers in which everything matters: a token depends on every earlier position of its sequence, every
+layer, and each chosen expert's contribution in router order. A hole, a double count, a stale cache or a wrong expert
+gives another token.
 
 hash() of a tuple of integers is the same in every process, fast, and of full width.
 """
@@ -42,7 +43,9 @@ class Model:
         return hash((19, hidden, seed, position)) % VOCABULARY
 
 
-def generate(model: Model, prompt: Sequence[int], *, seed: int, max_tokens: int, stop_tokens: Sequence[int]) -> list[int]:
+def generate(
+    model: Model, prompt: Sequence[int], *, seed: int, max_tokens: int, stop_tokens: Sequence[int]
+) -> list[int]:
     """What the request must give: one token after the other, without cache blocks, batches, ranks or failures."""
     tokens = list(prompt)
     entries: list[list[int]] = [[] for _ in range(model.layers)]

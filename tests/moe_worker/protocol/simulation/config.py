@@ -13,7 +13,8 @@ FOREVER = 1e6
 class Config:
     """Times are virtual seconds; every turn of the scheduler takes one millisecond.
 
-    `has_lonely_zombies`: some processes that lost their seat are never told and never die; only then may heads lose patience.
+    `has_lonely_zombies`: some processes that lost their seat are never told and never die; only then may heads lose
+    patience.
     """
 
     stages: int

@@ -1,7 +1,8 @@
 """The simulation's Compute: one stage of the arithmetic model over a paged cache that punishes every misuse.
 
-A cache slot that is written twice without having been freed mixes both values, as a kernel that accumulates would; a slot that was never
-written reads as what it is. Freeing what is not there, opening an open lane or serving an expert that is not loaded is an error.
+A cache slot that is written twice without having been freed mixes both values, as a kernel that accumulates would; a
+slot that was never written reads as what it is. Freeing what is not there, opening an open lane or serving an expert
+that is not loaded is an error.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

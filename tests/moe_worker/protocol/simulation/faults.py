@@ -1,4 +1,4 @@
-"""What goes wrong in a history. Each fault is one happening at a random time; what it starts always ends, so that the world can settle."""
+"""What goes wrong in a history. Each fault happens at a random time, and ends, so that the world can settle."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""The simulation's gateway: streams that take tokens by position, and are submitted elsewhere whenever a head is lost or returns them."""
+"""The simulation's gateway: streams that take tokens by position, submitted elsewhere when a head is lost or returns them."""
 
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -60,7 +60,8 @@ class Stream:
         self.connections = []
 
     def on_answer(self, connection: "StreamConnection", message: Any) -> None:
-        assert message.request == self.request and not isinstance(message, Refused), message
+        assert message.request == self.request
+        assert not isinstance(message, Refused), message
         if isinstance(message, Returned):
             self.resubmit(connection)
             return
@@ -68,7 +69,7 @@ class Stream:
         if message.position == len(self.tokens):
             self.tokens.append(message.token)
         assert self.tokens == self.expected[: len(self.tokens)], f"{self.tokens} instead of {self.expected}"
-        assert message.position < len(self.tokens) and self.tokens[message.position] == message.token, message
+        assert self.tokens[message.position] == message.token, message
         is_last = message.position == len(self.expected) - 1
         assert bool(message.finish) == is_last, message
         if is_last:

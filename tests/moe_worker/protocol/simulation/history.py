@@ -19,7 +19,7 @@ def run_history(
     menu: faults.Menu = faults.FAULTS,
     tracer: Callable[[int, str], None] | None = None,
 ) -> World:
-    """Raises AssertionError (or whatever the core raised) if the history went wrong. The same seed gives the same history."""
+    """Raises AssertionError, or whatever the core raised, if it went wrong. The same seed gives the same history."""
     random = Random(seed)
     world = World(draw(random), random, make_core, tracer)
     world.streams = [Stream(world, number, random) for number in range(1, world.config.num_requests + 1)]
@@ -43,8 +43,9 @@ def _check_end(world: World) -> None:
             continue
         world.check_bounds(process)
         status = process.core.status()
-        assert status.outstanding == status.queued == status.requests == status.blocks_used == status.step_rows == 0, status
-        assert not status.stalled and all(lane.steps_in_flight == 0 and lane.live for lane in status.headed), status
+        left = (status.outstanding, status.queued, status.requests, status.blocks_used, status.step_rows)
+        assert not any(left), status
+        assert all(lane.live and lane.steps_in_flight == 0 for lane in status.headed), status
         held = set(process.core.status().held)
         assert held == _wanted(world, process.identity.rank), status
         assert set(process.compute.caches) == set(status.lanes), status
@@ -53,9 +54,7 @@ def _check_end(world: World) -> None:
 
 def _wanted(world: World, rank: int) -> set[int]:
     view = world.layouts[rank // world.config.ranks]
-    return {
-        expert for hosts in (view.serving, view.loading) for expert, ranks in hosts.items() if rank in ranks
-    }
+    return {expert for hosts in (view.serving, view.loading) for expert, ranks in hosts.items() if rank in ranks}
 
 
 def _check_mirrors(world: World) -> None:

@@ -1,4 +1,4 @@
-"""The simulation's operator: commits layouts of stages, as rashly as the protocol has to bear. Pure data and a random source."""
+"""The simulation's operator: layouts of stages, as rash as the protocol has to bear. Pure data and a random source."""
 
 from collections.abc import Mapping
 from dataclasses import replace

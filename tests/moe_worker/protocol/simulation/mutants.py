@@ -1,6 +1,8 @@
-"""Cores that break one rule each. The simulation must find every one of them, or it would not find our own mistakes either.
+"""Cores that break one rule each. The simulation must find every one of them, or it would not find our own mistakes
+either.
 
-Each mutant swaps one of the core's collaborators for a subclass, as it would be composed; production code knows nothing of this.
+Each mutant swaps one of the core's collaborators for a subclass, as it would be composed; production code knows
+nothing of this.
 """
 
 from collections.abc import Callable

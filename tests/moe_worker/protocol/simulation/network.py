@@ -1,7 +1,7 @@
 """Links of the simulation: each connection is two ordered queues, whose ends the two sides meet at different times.
 
-When a connection is cut, each direction keeps a random part of what was under way and then ends, as sockets do. Nothing here knows the
-protocol: it carries whatever it is given.
+When a connection is cut, each direction keeps a random part of what was under way and then ends, as sockets do.
+Nothing here knows the protocol: it carries whatever it is given.
 """
 
 from collections import deque
@@ -91,7 +91,7 @@ class Network:
 class Connection:
     """`forward` carries what the dialler asks, `back` the answers. `number` names it at the acceptor."""
 
-    __slots__ = ("back", "dialler", "forward", "network", "number", "acceptor", "pod_uid")
+    __slots__ = ("acceptor", "back", "dialler", "forward", "network", "number", "pod_uid")
 
     def __init__(self, network: Network, dialler: Any, acceptor: Any, pod_uid: str) -> None:
         self.network = network

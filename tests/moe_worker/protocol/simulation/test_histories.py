@@ -1,6 +1,8 @@
-"""Random histories of production's own state machines: every request gives exactly the right tokens, and nothing is left over.
+"""Random histories of production's own state machines: every request gives exactly the right tokens, and nothing is
+left over.
 
-MOE_HISTORIES says how many (10,000 unless told), MOE_FIRST_SEED where the seeds begin. One failing seed is one command to look at.
+MOE_HISTORIES says how many (10,000 unless told), MOE_FIRST_SEED where the seeds begin. One failing seed is one command
+to look at.
 """
 
 import os

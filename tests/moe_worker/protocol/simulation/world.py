@@ -1,7 +1,7 @@
 """A whole world in one thread: processes, links, an operator and a gateway, driven by one seeded scheduler.
 
-Every turn either hands one message over or lets one rank do one unit of work, chosen at random; so any order that the links allow can
-happen. Time passes with turns and jumps when nobody has anything to do.
+Every turn either hands one message over or lets one rank do one unit of work, chosen at random; so any order that the
+links allow can happen. Time passes with turns and jumps when nobody has anything to do.
 """
 
 import heapq
@@ -107,7 +107,9 @@ class World:
 
     def _skip(self) -> bool:
         """Nobody has anything to do: on to the next thing that is due. False if nothing ever will be."""
-        due = [(deadline, process) for process in self.everyone() if (deadline := process.core.next_deadline()) is not None]
+        due = [
+            (deadline, process) for process in self.everyone() if (deadline := process.core.next_deadline()) is not None
+        ]
         times = [deadline for deadline, _ in due] + [time for time, _, _ in self._agenda[:1]]
         if not times:
             return False
