@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ ClusterFactory = Callable[..., LocalCluster]
 def local_cluster_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterFactory]:
     """Call it with nodes, gpus_per_node (and crds, preload) for a cluster of one's own; all go down at the end."""
     running: list[LocalCluster] = []
+    # A run that is ended by `timeout` must take its clusters down too.
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: pytest.exit("terminated", returncode=143))
 
     def start(
         *,
@@ -37,6 +40,7 @@ def local_cluster_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     yield start
     for one in running:
         lifecycle.down(one.state)
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")
