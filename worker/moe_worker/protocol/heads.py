@@ -76,7 +76,7 @@ class Heads:
             self.on_broken(head.lane, message.term)
 
     def submit(self, connection: ConnectionId, message: Submit) -> None:
-        """Give the request to the live lane with the fewest; submitted again, it starts from what this message knows."""
+        """Give the request to the live lane with the fewest; if it comes again, from what this message knows."""
         for head in self._heads.values():
             head.yield_request(connection, message.request)
         if not self._heads:

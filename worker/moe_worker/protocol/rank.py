@@ -1,5 +1,4 @@
-"""One rank's whole protocol: hears events, does one unit of work at a time, and acts only through its compute and its
-transport.
+"""One rank's whole protocol: hears events, does a unit of work at a time, acts only through its compute and transport.
 
 It ties the parts together and decides nothing itself: lanes (lane.py) ask for experts (requests.py), hosts answer
 (experts.py), heads (heads.py) start steps. What the rank says to itself loops back in memory, so a single rank runs
@@ -34,8 +33,7 @@ from moe_worker.protocol.view import SeatView, StageView, View
 
 
 class RankCore:
-    """The process around it feeds events and views, calls run_one() until it returns False, and then waits until
-    next_deadline().
+    """The process around it feeds events and views, and calls run_one() until it is False, then waits for more.
 
     `now` is any monotonic clock in seconds. Calls never block and are never made from two threads. An exception means
     that this process must end: a device error, or a broken invariant.
@@ -99,8 +97,7 @@ class RankCore:
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def wanted_peers(self) -> Mapping[int, SeatView]:
-        """The seats to keep dialled, by rank: those of the own stage, and of its lanes in the next; never its own,
-        never without address.
+        """The seats to keep dialled, by rank: the other ones of the stage, and those of its lanes in the next.
 
         A connection to another pod than the wanted one, or that is no longer wanted, is to be ended (and Lost told).
         """
@@ -228,7 +225,8 @@ class RankCore:
         self._experts.on_dispatch(connection, message)
 
     def _on_step(self, connection: ConnectionId, message: Step) -> None:
-        self._lane(message.lane).on_step(message, connection)
+        if not self.settings.is_first:
+            self._lane(message.lane).on_step(message, connection)
 
     def _on_reset(self, connection: ConnectionId, message: Reset) -> None:
         if self.settings.is_first:

@@ -1,4 +1,4 @@
-"""The simulation's gateway: streams that take tokens by position, submitted elsewhere when a head is lost or returns them."""
+"""The simulation's gateway: streams take tokens by position, and go elsewhere when a head is lost or returns them."""
 
 from random import Random
 from typing import TYPE_CHECKING, Any

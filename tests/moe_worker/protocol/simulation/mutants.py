@@ -137,7 +137,7 @@ class KeepsCache(Lane):
 
 
 class IgnoresGap(Lane):
-    """Takes neither the loss of the link nor a missing step for a break. (Each is the other's second line of defence.)"""
+    """Takes neither the loss of the link nor a missing step for a break. (Each is the other's second guard.)"""
 
     def on_lost(self, peer: int) -> None:
         pass
