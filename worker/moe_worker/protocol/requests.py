@@ -23,7 +23,10 @@ _REFUSED_RETRY_SECONDS = 0.02
 
 
 class _Asked:
-    """One sub-batch that waits for its answer. `host` is who was asked last, None while nobody can be."""
+    """One sub-batch that waits for its answer. `host` is who was asked last, None while nobody can be.
+
+    `refused_by` are not asked again before there is news or a retry: while it keeps all hosts away, a retry is due.
+    """
 
     __slots__ = ("attempt", "expert", "host", "lane", "layer", "refused_by", "rows", "step", "term")
 
@@ -107,6 +110,7 @@ class Requests:
         for asked in list(self._outstanding.values()):
             if asked.host == peer:
                 asked.host = None
+                asked.refused_by = ()
                 self._route(asked)
 
     def follow(self, hosts: Mapping[int, tuple[int, ...]]) -> None:
@@ -114,6 +118,7 @@ class Requests:
         self._hosts = hosts
         for asked in list(self._outstanding.values()):
             if asked.host not in self._named(asked):
+                asked.refused_by = ()
                 self._route(asked)
 
     def tick(self, now: float) -> None:

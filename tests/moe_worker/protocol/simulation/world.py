@@ -27,7 +27,7 @@ CHECK_EVERY = 32
 
 
 class World:
-    """`make_core` builds the ranks' cores (production's, or a mutant's). `tracer` gets all that happens as (turn, text)."""
+    """`make_core` builds the ranks' cores (production's, or a mutant's). `tracer` gets what happens as (turn, text)."""
 
     def __init__(
         self, config: Config, random: Random, make_core: Callable[..., RankCore], tracer: Callable[..., None] | None
