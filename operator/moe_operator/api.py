@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import aiohttp
-from kubernetes.aio import client
+from kubernetes.aio import client, config
 
 from moe_operator import errors
 
 Json = dict[str, Any]
 FIELD_MANAGER = "moe-operator"
 REQUEST_TIMEOUT_SECONDS = 30.0
+CONNECTIONS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +67,52 @@ class Api(Protocol):
         """Delete the object if it still has this uid; with force, without waiting for its node."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Where the API server is and as whom we talk to it; a token is short-lived and must be asked for anew."""
+
+    server: str
+    ca_path: str | None
+    is_verified: bool
+    scheme: str
+    token: str
+    certificate_path: str | None
+    private_key_path: str | None
+
+
 class KubernetesApi:
     """`Api` over the official client. One connection pool; requests time out after 30 s."""
 
     def __init__(self, api_client: client.ApiClient) -> None:
         self._client = api_client
+
+    @classmethod
+    async def connect(cls, environ: Mapping[str, str]) -> KubernetesApi:
+        """With the service account when in a pod, else with the kubeconfig that KUBECONFIG names (or the usual one)."""
+        configuration = client.Configuration()
+        if "KUBERNETES_SERVICE_HOST" in environ and "KUBECONFIG" not in environ:
+            config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]  # the client is untyped
+        else:
+            path = environ.get("KUBECONFIG", config.KUBE_CONFIG_DEFAULT_LOCATION)
+            await config.load_kube_config(path, None, configuration)  # type: ignore[no-untyped-call]  # the same
+        configuration.connection_pool_maxsize = CONNECTIONS
+        return cls(client.ApiClient(configuration))
+
+    def identity(self) -> Identity:
+        """The identity as it is now: a service account's token is read again, because it is rotated."""
+        configuration = self._client.configuration
+        if configuration.refresh_api_key_hook is not None:
+            configuration.refresh_api_key_hook(configuration)
+        scheme, _, token = str(configuration.api_key.get("BearerToken", "")).partition(" ")
+        return Identity(
+            server=str(configuration.host),
+            ca_path=configuration.ssl_ca_cert,
+            is_verified=bool(configuration.verify_ssl),
+            scheme=scheme.capitalize(),
+            token=token,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+        )
 
     async def close(self) -> None:
         await self._client.close()  # type: ignore[no-untyped-call]  # the client is untyped

@@ -10,19 +10,16 @@ import sys
 from collections.abc import Iterator
 
 import kopf
-from kubernetes.aio import client
 
 from moe_api import names
 from moe_operator.api import KubernetesApi
 from moe_operator.clock import SystemClock
-from moe_operator.connection import kopf_connection, load_configuration
 from moe_operator.desire.settings import SettingsError
 from moe_operator.handlers import register
 from moe_operator.queue import Backoff, DirtyQueue, Key
 from moe_operator.reconcile import Reconciler
 from moe_operator.settings import HEALTH_PORT, Settings, read_settings
 
-CONNECTIONS = 200
 DEPLOYMENT_REST_SECONDS = 0.2
 
 
@@ -50,13 +47,11 @@ def main() -> None:
 
 async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
     """The whole operator in the running loop; ends when `stop` is set or a signal arrives."""
-    configuration = await load_configuration(os.environ)
-    configuration.connection_pool_maxsize = CONNECTIONS
-    api = KubernetesApi(client.ApiClient(configuration))
+    api = await KubernetesApi.connect(os.environ)
     reconciler = Reconciler(api=api, clock=SystemClock(), images=settings.images)
     queue = DirtyQueue(reconciler.reconcile, clock=reconciler.clock, backoff=Backoff(), rest_seconds=_rest_seconds)
     try:
-        await _serve(settings, configuration, reconciler, queue, stop)
+        await _serve(settings, api, reconciler, queue, stop)
     finally:
         await queue.stop()
         await api.close()
@@ -64,7 +59,7 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
 
 async def _serve(
     settings: Settings,
-    configuration: client.Configuration,
+    api: KubernetesApi,
     reconciler: Reconciler,
     queue: DirtyQueue,
     stop: asyncio.Event | None,
@@ -72,7 +67,7 @@ async def _serve(
     registry = kopf.OperatorRegistry()
     tick = asyncio.Event()
     register(registry, queue.mark, tick.set)
-    _register_activities(registry, configuration, queue)
+    _register_activities(registry, api, queue)
     ticking = asyncio.create_task(queue.tick(settings.tick_seconds, reconciler.all_keys, wake=tick))
     health = f"http://{settings.health_address}:{HEALTH_PORT}/healthz" if settings.health_address else None
     try:
@@ -89,12 +84,19 @@ async def _serve(
         await asyncio.gather(ticking, return_exceptions=True)
 
 
-def _register_activities(
-    registry: kopf.OperatorRegistry, configuration: client.Configuration, queue: DirtyQueue
-) -> None:
+def _register_activities(registry: kopf.OperatorRegistry, api: KubernetesApi, queue: DirtyQueue) -> None:
     @kopf.on.login(registry=registry)
     async def log_in(**_: object) -> kopf.ConnectionInfo:
-        return kopf_connection(configuration)
+        identity = api.identity()
+        return kopf.ConnectionInfo(
+            server=identity.server,
+            ca_path=identity.ca_path,
+            insecure=not identity.is_verified,
+            scheme=identity.scheme or None,
+            token=identity.token or None,
+            certificate_path=identity.certificate_path,
+            private_key_path=identity.private_key_path,
+        )
 
     @kopf.on.probe(registry=registry, id="secondsSinceTick")
     async def probe(**_: object) -> float:
