@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,6 +54,31 @@ def test_a_run_of_broken_bytes_is_not_held_for_ever() -> None:
     broken = TOKENIZER.encode("é").ids[0]
     detokenizer = Detokenizer(Decoding(TOKENIZER))
     assert "".join(detokenizer.push(broken) for _ in range(20)) == "\ufffd" * 17
+
+
+@pytest.mark.parametrize("text", ["é", "你"])
+def test_endless_tokens_without_text_cost_no_more_than_others(text_model: TextModel, text: str) -> None:
+    broken = text_model.encode(text, add_special_tokens=False)[0]
+
+    class Counting:
+        longest = 0
+
+        def decode(self, ids: Sequence[int]) -> str:
+            self.longest = max(self.longest, len(ids))
+            return text_model.decode(ids)
+
+    for token in (broken, text_model.end_tokens[0]):
+        decoder = Counting()
+        detokenizer = Detokenizer(decoder)
+        whole = "".join(detokenizer.push(token) for _ in range(500)) + detokenizer.flush()
+        assert whole == text_model.decode([token] * 500)
+        assert decoder.longest <= 33
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(TOKENIZER.encode("é你🎉 a").ids), min_size=40, max_size=150))
+def test_long_runs_of_broken_bytes_add_up_too(tokens: list[int]) -> None:
+    assert "".join(pieces_of(tokens)) == Decoding(TOKENIZER).decode(tokens)
 
 
 def test_words_keep_the_space_before_them_where_decoders_drop_the_first() -> None:

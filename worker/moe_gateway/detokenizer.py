@@ -6,6 +6,8 @@ from typing import Protocol
 _REPLACEMENT = "\ufffd"
 _LONGEST_INCOMPLETE = 3  # of a character's at most four UTF-8 bytes, so many may have come
 _CONTEXT_TOKENS = 6
+_LONGEST_WINDOW_TOKENS = 32
+_CUT_WINDOW_TOKENS = 16
 
 
 class Decoder(Protocol):
@@ -34,12 +36,14 @@ class Detokenizer:
         self._window.append(token)
         text = self._decoder.decode(self._window)
         end = _complete_length(text)
-        if end <= self._num_emitted:
-            return ""
         piece = text[self._num_emitted : end]
-        self._num_emitted = end
-        if end == len(text):
+        self._num_emitted = max(end, self._num_emitted)
+        if piece and end == len(text):
             self._shorten_window()
+        elif end == len(text) == self._num_emitted and not self._decoder.decode([token]):
+            self._window.pop()  # a special token, however many of them follow each other
+        elif len(self._window) > _LONGEST_WINDOW_TOKENS:
+            self._cut_window(num_held=len(text) - self._num_emitted)
         return piece
 
     def flush(self) -> str:
@@ -53,6 +57,12 @@ class Detokenizer:
         self._window = self._window[self._num_complete_tokens :]
         self._num_emitted = len(self._decoder.decode(self._window))
         self._num_complete_tokens = len(self._window)
+
+    def _cut_window(self, num_held: int) -> None:
+        # Only broken bytes run on for so long. What UTF-8 makes of a byte depends on the three before it, no further.
+        self._window = self._window[-_CUT_WINDOW_TOKENS:]
+        self._num_emitted = max(0, len(self._decoder.decode(self._window)) - num_held)
+        self._num_complete_tokens = 0
 
 
 def _complete_length(text: str) -> int:
