@@ -37,8 +37,9 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"moe-operator: {error}")
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # kopf tells of every handler that succeeded; ours succeed hundreds of times a minute.
-    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    # Handlers and probes succeed all the time; only what fails is worth a line.
+    for quiet in ("kopf.objects", "kopf.activities", "aiohttp.access"):
+        logging.getLogger(quiet).setLevel(logging.WARNING)
     try:
         asyncio.run(run(settings))
     except kopf.LoginError as error:
