@@ -13,8 +13,8 @@ from kubernetes.aio import client, config
 from moe_api import names
 
 LIST_TIMEOUT_S = 10.0
-WATCH_SERVER_TIMEOUT_S = 240
-WATCH_SILENCE_S = 300.0
+WATCH_SERVER_TIMEOUT_S = 120
+WATCH_LIMIT_S = 130.0
 MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -36,24 +36,30 @@ class StageApi(Protocol):
         """Write the report annotation. Raises ApiUnavailable or PodGone."""
 
 
-class KubernetesApi:
-    """Calls as the pod's service account. Use as an asynchronous context manager."""
+def pod_configuration() -> client.Configuration:
+    """The service account that the pod was given."""
+    configuration = client.Configuration()
+    config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # it has none
+    return configuration
 
-    def __init__(self, namespace: str, pod_name: str, pod_uid: str) -> None:
+
+class KubernetesApi:
+    """Calls as whom `configuration` says. Use as an asynchronous context manager."""
+
+    def __init__(self, configuration: client.Configuration, namespace: str, pod_name: str, pod_uid: str) -> None:
+        self._configuration = configuration
         self._namespace = namespace
         self._pod_name = pod_name
         self._pod_uid = pod_uid
 
     async def __aenter__(self) -> "KubernetesApi":
-        configuration = client.Configuration()
-        config.load_incluster_config(client_configuration=configuration)
-        self._client = client.ApiClient(configuration)
+        self._client = client.ApiClient(self._configuration)
         self._objects = client.CustomObjectsApi(self._client)
         self._pods = client.CoreV1Api(self._client)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
+        await self._client.close()  # type: ignore[no-untyped-call]  # it has none
 
     async def follow(self, stage_name: str) -> AsyncIterator[dict[str, Any] | None]:
         try:
@@ -94,7 +100,7 @@ class KubernetesApi:
             resource_version=version,
             allow_watch_bookmarks=True,
             timeout_seconds=WATCH_SERVER_TIMEOUT_S,
-            _request_timeout=WATCH_SILENCE_S,
+            _request_timeout=WATCH_LIMIT_S,
         )
         try:
             async for line in response.content:

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 
-from moe_worker.api import KubernetesApi
+from moe_worker.api import KubernetesApi, pod_configuration
 from moe_worker.logs import Logger
 from moe_worker.settings import PodSettings
 from moe_worker.supervisor.forks import Forks
@@ -17,5 +17,6 @@ def run_supervisor(settings: PodSettings, fork_server: socket.socket) -> int:
 
 async def _run(settings: PodSettings, fork_server: socket.socket) -> int:
     log = Logger("supervisor")
-    async with KubernetesApi(settings.namespace, settings.pod_name, settings.pod_uid) as api:
+    own = (settings.namespace, settings.pod_name, settings.pod_uid)
+    async with KubernetesApi(pod_configuration(), *own) as api:
         return await Supervisor(settings, api, Forks(fork_server), log).run()
