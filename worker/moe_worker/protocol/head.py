@@ -122,8 +122,8 @@ class Head:
         return True
 
     def on_tokens(self, message: Tokens) -> bool:
-        """A step of the current term has come round. False if another one had to come first: the life is broken."""
-        if not self.is_live or message.step != self._finished_steps + 1:
+        """A step of the current term has come round. False if it is not the next one due: the life is broken."""
+        if not self.steps_in_flight or message.step != self._finished_steps + 1:
             return False
         self._finished_steps += 1
         self._may_form = True

@@ -1,0 +1,292 @@
+"""A rank's core from outside: views and events in, messages out."""
+
+from dataclasses import replace
+from typing import Any
+
+from moe_wire.messages import (
+    Broken,
+    Cancel,
+    Dispatch,
+    Emitted,
+    Refused,
+    Reset,
+    Result,
+    Returned,
+    Sampling,
+    Step,
+    Submit,
+    Tokens,
+)
+from moe_worker.protocol.rank import RankCore
+from moe_worker.protocol.settings import Identity, Settings
+from moe_worker.protocol.transport import Answered, Arrived, Connected, ConnectionClosed, Lost
+from moe_worker.protocol.view import SeatView, StageView, View
+from tests.moe_worker.protocol.recording import ROWS, RecordingCompute, RecordingTransport
+
+FIRST_TERM = (1 << 40) | (1 << 16)
+GATEWAY, LAST = 100, 101
+REQUEST = b"r" * 16
+
+
+def stage_view(stage: int, **changes: Any) -> StageView:
+    """Stage s has the ranks 2s and 2s+1, lane i at its i-th, expert 10s + i at its i-th."""
+    ranks = (2 * stage, 2 * stage + 1)
+    view = StageView(
+        stage=stage,
+        epoch=1,
+        seats={rank: SeatView(rank=rank, pod_uid=f"pod{rank}", gpu=0, address=f"10.0.0.{rank}:7") for rank in ranks},
+        serving={10 * stage + index: (rank,) for index, rank in enumerate(ranks)},
+        loading={},
+        lanes=dict(enumerate(ranks)),
+    )
+    return replace(view, **changes)
+
+
+def around(own: StageView, following: StageView) -> View:
+    return View(own=own, previous=following, next=following)
+
+
+class Rank:
+    """Rank 0, in the first of two stages, heading lane 0; both experts of its layer are chosen by every step."""
+
+    def __init__(self, *, stages: int = 2, outcome: Any = ROWS) -> None:
+        self.transport = RecordingTransport()
+        self.compute = RecordingCompute({0: (0, 1)}, outcome)
+        settings = Settings(stage=0, stages=stages, first_layer=0, num_layers=1, block_size=4, blocks_per_lane=8)
+        identity = Identity(rank=0, pod_uid="pod0", incarnation=1)
+        self.core = RankCore(identity, settings, self.compute, self.transport)
+        self.told(around(stage_view(0), stage_view(1 if stages > 1 else 0)))
+        self.compute.ended = [(0, None)]
+        self.core.tick(0.0)
+
+    def told(self, view: View) -> None:
+        self.core.on_view(view, 0.0)
+
+    def connect(self, *peers: int) -> None:
+        for peer in peers:
+            self.core.on_event(Connected(peer, 1), 0.0)
+
+    def hear(self, connection: int, message: Any) -> None:
+        self.core.on_event(Arrived(connection, message), 0.0)
+
+    def work(self) -> None:
+        while self.core.run_one(0.0):
+            pass
+
+    def go_live(self) -> None:
+        self.connect(1, 2)
+        self.hear(LAST, Reset(0, self.core.status().headed[0].term))
+        self.transport.take_sent()
+
+
+def submit(num_prompt: int = 2, max_tokens: int = 3) -> Submit:
+    return Submit(REQUEST, tuple(range(num_prompt)), (), Sampling(), max_tokens, (50,))
+
+
+def test_it_dials_its_stage_and_its_lanes_next_seats() -> None:
+    rank = Rank()
+    assert sorted(rank.core.wanted_peers()) == [1, 2]
+    rank.told(around(stage_view(0), stage_view(1, epoch=2, lanes={0: 3, 1: 3})))
+    assert sorted(rank.core.wanted_peers()) == [1, 3]
+
+
+def test_it_dials_nobody_once_its_seat_is_anothers() -> None:
+    rank = Rank()
+    seats = {**stage_view(0).seats, 0: SeatView(rank=0, pod_uid="other", gpu=0, address="10.0.0.9:7")}
+    rank.told(around(stage_view(0, epoch=2, seats=seats), stage_view(1)))
+    status = rank.core.status()
+    assert not rank.core.wanted_peers()
+    assert (status.lanes, status.headed, status.held) == ((), (), ())
+
+
+def test_an_older_view_of_a_stage_changes_nothing() -> None:
+    rank = Rank()
+    rank.told(around(stage_view(0, epoch=3, lanes={0: 0, 1: 0}), stage_view(1)))
+    rank.told(around(stage_view(0, epoch=2), stage_view(1)))
+    assert rank.core.status().lanes == (0, 1)
+    assert rank.core.status().epoch == 3
+
+
+def test_a_head_starts_its_lane_by_a_reset_of_a_term_of_its_own() -> None:
+    rank = Rank()
+    assert rank.transport.take_sent() == []
+    rank.connect(2)
+    assert rank.transport.take_sent() == [(2, Reset(0, FIRST_TERM))]
+    assert not rank.core.status().headed[0].live
+    rank.hear(LAST, Reset(0, FIRST_TERM))
+    assert rank.core.status().headed[0].live
+
+
+def test_a_request_becomes_a_step_whose_experts_are_asked_together() -> None:
+    rank = Rank()
+    rank.go_live()
+    rank.hear(GATEWAY, submit())
+    rank.work()
+    sent = rank.transport.take_sent()
+    assert [(peer, message.expert) for peer, message in sent if isinstance(message, Dispatch)] == [(1, 1)]
+    assert ("expert", 0, 1) in rank.compute.take_calls(), "its own expert without the network"
+    rank.core.on_event(Answered(1, Result(0, FIRST_TERM, 1, 0, 1, 1, ROWS)), 0.0)
+    rank.work()
+    (peer, step), *rest = rank.transport.take_sent()
+    assert (peer, rest) == (2, [])
+    assert isinstance(step, Step)
+    assert (step.step, step.hidden) == (1, ROWS)
+
+
+def test_tokens_stream_to_the_gateway_until_the_last() -> None:
+    rank = Rank()
+    rank.go_live()
+    rank.hear(GATEWAY, submit())
+    for number in (1, 2, 3):
+        rank.work()
+        rank.core.on_event(Answered(1, Result(0, FIRST_TERM, number, 0, 1, 1, ROWS)), 0.0)
+        rank.work()
+        rank.hear(LAST, Tokens(0, FIRST_TERM, number, ((1, 40 + number),)))
+    assert rank.transport.take_replied() == [
+        (GATEWAY, Emitted(REQUEST, 0, 41, "")),
+        (GATEWAY, Emitted(REQUEST, 1, 42, "")),
+        (GATEWAY, Emitted(REQUEST, 2, 43, "length")),
+    ]
+    assert rank.core.status().blocks_used == 0
+
+
+def test_tokens_of_an_older_life_are_ignored() -> None:
+    rank = Rank()
+    rank.go_live()
+    rank.hear(GATEWAY, submit())
+    rank.work()
+    rank.core.on_event(Lost(2), 0.0)
+    rank.hear(LAST, Tokens(0, FIRST_TERM, 1, ((1, 41),)))
+    assert rank.transport.take_replied() == []
+    assert rank.core.status().headed[0].term == FIRST_TERM + 1
+
+
+def test_tokens_out_of_order_begin_a_new_life() -> None:
+    rank = Rank()
+    rank.go_live()
+    rank.hear(LAST, Tokens(0, FIRST_TERM, 2, ()))
+    assert rank.transport.take_sent() == [(2, Reset(0, FIRST_TERM + 1))]
+
+
+def test_a_break_of_an_idle_lane_begins_a_new_life() -> None:
+    rank = Rank()
+    rank.go_live()
+    rank.core.on_event(Answered(2, Broken(0, FIRST_TERM)), 0.0)
+    assert rank.transport.take_sent() == [(2, Reset(0, FIRST_TERM + 1))]
+    rank.core.on_event(Lost(2), 0.0)
+    assert rank.core.status().headed[0].term == FIRST_TERM + 2
+    assert rank.transport.take_sent() == [], "held until the next seat is back"
+    rank.connect(2)
+    assert rank.transport.take_sent() == [(2, Reset(0, FIRST_TERM + 2))]
+
+
+def test_a_request_outlives_its_lanes_life() -> None:
+    rank = Rank()
+    rank.go_live()
+    rank.hear(GATEWAY, submit())
+    rank.work()
+    rank.core.on_event(Lost(2), 0.0)
+    assert rank.transport.take_replied() == []
+    status = rank.core.status()
+    assert (status.requests, status.outstanding, status.blocks_used) == (1, 0, 0)
+    rank.go_live()
+    rank.work()
+    assert rank.core.status().headed[0].running == 1
+
+
+def test_an_overtaken_head_returns_its_requests_and_stays_silent() -> None:
+    rank = Rank()
+    rank.go_live()
+    rank.hear(GATEWAY, submit())
+    later = (2 << 40) | (1 << 16)
+    rank.core.on_event(Answered(2, Broken(0, later)), 0.0)
+    assert rank.transport.take_replied() == [(GATEWAY, Returned(REQUEST, "another head has taken the lane over"))]
+    assert rank.core.status().headed == ()
+    rank.hear(GATEWAY, submit())
+    assert rank.transport.take_replied() == [(GATEWAY, Returned(REQUEST, "no lane has its head at this rank"))]
+    rank.told(around(stage_view(0, epoch=3), stage_view(1)))
+    assert rank.core.status().headed[0].term == (3 << 40) | (1 << 16)
+
+
+def test_a_head_that_moves_away_returns_its_requests() -> None:
+    rank = Rank()
+    rank.go_live()
+    rank.hear(GATEWAY, submit())
+    rank.told(around(stage_view(0, epoch=2, lanes={0: 1, 1: 1}), stage_view(1)))
+    assert rank.transport.take_replied() == [(GATEWAY, Returned(REQUEST, "the lane has moved to another rank"))]
+    assert rank.core.status().blocks_used == 0
+
+
+def test_cancel_and_a_lost_gateway_free_everything_at_once() -> None:
+    for end in (Arrived(GATEWAY, Cancel(REQUEST)), ConnectionClosed(GATEWAY)):
+        rank = Rank()
+        rank.go_live()
+        rank.hear(GATEWAY, submit())
+        rank.work()
+        assert rank.core.status().blocks_used == 1
+        rank.core.on_event(end, 0.0)
+        status = rank.core.status()
+        assert (status.requests, status.blocks_used) == (0, 0)
+
+
+def test_a_request_that_comes_again_leaves_the_older_connection() -> None:
+    rank = Rank()
+    rank.go_live()
+    rank.hear(GATEWAY, submit())
+    rank.hear(GATEWAY + 5, submit())
+    assert rank.transport.take_replied() == [(GATEWAY, Returned(REQUEST, "submitted again over another connection"))]
+    rank.hear(GATEWAY, Cancel(REQUEST))
+    rank.core.on_event(ConnectionClosed(GATEWAY), 0.0)
+    assert rank.core.status().requests == 1
+
+
+def test_a_request_nobody_can_serve_is_refused_with_the_rule() -> None:
+    rank = Rank()
+    rank.go_live()
+    rank.hear(GATEWAY, submit(num_prompt=40))
+    ((connection, message),) = rank.transport.take_replied()
+    assert connection == GATEWAY
+    assert isinstance(message, Refused)
+    assert message.code == "context_length_exceeded"
+    assert rank.core.status().requests == 0
+
+
+def test_requests_that_wait_in_vain_go_back_after_the_patience() -> None:
+    rank = Rank()
+    rank.hear(GATEWAY, submit())
+    assert rank.core.next_deadline() == 0.0
+    rank.core.tick(7.0)
+    assert rank.core.next_deadline() == 17.0
+    rank.core.tick(16.9)
+    assert rank.core.status().requests == 1
+    rank.core.tick(17.0)
+    ((connection, message),) = rank.transport.take_replied()
+    assert (connection, message) == (GATEWAY, Returned(REQUEST, "nothing has come round the lane for 10 s"))
+    assert rank.core.next_deadline() is None
+
+
+def test_progress_renews_the_patience() -> None:
+    rank = Rank()
+    rank.hear(GATEWAY, submit())
+    rank.core.tick(7.0)
+    rank.go_live()
+    rank.core.tick(17.0)
+    assert rank.core.status().requests == 1
+    assert rank.core.next_deadline() == 27.0
+
+
+def test_a_single_rank_runs_the_whole_ring_through_itself() -> None:
+    rank = Rank(stages=1, outcome=((1, 42),))
+    alone = stage_view(0, epoch=2, serving={0: (0,), 1: (0,)}, lanes={0: 0})
+    rank.told(View(own=alone, previous=alone, next=alone))
+    rank.compute.ended = [(1, None)]
+    rank.core.tick(0.0)
+    assert rank.core.status().headed[0].live
+    rank.hear(GATEWAY, submit(max_tokens=2))
+    rank.work()
+    assert rank.transport.take_replied() == [
+        (GATEWAY, Emitted(REQUEST, 0, 42, "")),
+        (GATEWAY, Emitted(REQUEST, 1, 42, "length")),
+    ]
+    assert rank.transport.take_sent() == []
+    assert rank.core.status().blocks_used == 0
