@@ -1,6 +1,6 @@
-"""Makes a small random Qwen3-MoE checkpoint in Hugging Face format, with a tokenizer: `python -m moe_worker.make_checkpoint DIR`.
+"""Makes a small random Qwen3-MoE checkpoint with a tokenizer, in Hugging Face format.
 
-For demos, tests and benchmarks; needs transformers, which the worker itself does not. The same options give the same bytes.
+For demos, tests and benchmarks; needs transformers, which the worker itself does not. Same options, same bytes.
 """
 
 import argparse
@@ -8,7 +8,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -18,20 +18,23 @@ PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 MIN_VOCAB = 260  # one token for each byte, and the special ones
 MADE_WITH = "made_with.json"
 TEMPLATE = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-TEXT = """The operator watches what is there, works out what should be, and does the next thing that brings the two together.
-A model with many experts sends every token to the few that know most about it; the others rest. Each expert lives on one device,
-and when a device dies its expert moves to another one while all the rest stays where it was. Nothing that was said is taken back:
-tokens that have been streamed are facts, and whoever continues the sentence continues it from there. How many layers are there?
-There are sixteen layers, sixteen experts in each, and two of them are chosen for every token. Why does the answer not change?
-Because every sum is taken in the same order, whoever computes it and whatever else is computed beside it. Once upon a time there
-was a small cluster with thirty-two nodes and eight devices in each node. On Monday one of them failed at 10:45, on Tuesday two
-others at 23:17; on Wednesday nobody noticed. The quick brown fox jumps over the lazy dog, and the dog does not mind at all.
-Hello, how are you today? I am well, thank you. What is the capital of France? The capital of France is Paris. Tell me a story
-about a ship that crosses the sea, the captain who reads the stars, and the island which no map has ever shown. 1, 2, 3, 4, 5, 6,
-7, 8, 9, 10. Write a function that adds two numbers: def add(a, b): return a + b. It should work for all whole numbers.
+TEXT = """\
+The operator watches what is there, works out what should be, and does the next thing that brings the two together. A
+model with many experts sends every token to the few that know most about it; the others rest. Each expert lives on
+one device, and when a device dies its expert moves to another one while all the rest stays where it was. Nothing that
+was said is taken back: tokens that have been streamed are facts, and whoever continues the sentence continues it from
+there. How many layers are there? There are sixteen layers, sixteen experts in each, and two of them are chosen for
+every token. Why does the answer not change? Because every sum is taken in the same order, whoever computes it and
+whatever else is computed beside it. Once upon a time there was a small cluster with thirty-two nodes and eight
+devices in each node. On Monday one of them failed at 10:45, on Tuesday two others at 23:17; on Wednesday nobody
+noticed. The quick brown fox jumps over the lazy dog, and the dog does not mind at all. Hello, how are you today? I am
+well, thank you. What is the capital of France? The capital of France is Paris. Tell me a story about a ship that
+crosses the sea, the captain who reads the stars, and the island which no map has ever shown. 1, 2, 3, 4, 5, 6, 7, 8,
+9, 10. Write a function that adds two numbers: def add(a, b): return a + b. It should work for all whole numbers.
 """
 
 
@@ -46,13 +49,13 @@ def train_tokenizer(vocab: int) -> PreTrainedTokenizerFast:
     )
     tokenizer.train_from_iterator(TEXT.splitlines(), trainer)
     tokenizer.add_tokens([f"<|unused_{i}|>" for i in range(vocab - tokenizer.get_vocab_size())])
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # transformers types it not
         tokenizer_object=tokenizer, bos_token=PAD, eos_token=END, pad_token=PAD, chat_template=TEMPLATE
     )
 
 
 def make_model(options: argparse.Namespace, tokenizer: PreTrainedTokenizerFast) -> Qwen3MoeForCausalLM:
-    """Random weights, norms included. Tokens that are no text on their own get a zero output row, so they are rarely chosen."""
+    """Random weights, norms included. Tokens that are no text alone get a zero output row: rarely chosen."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         model = Qwen3MoeForCausalLM(make_config(options, tokenizer))
@@ -63,10 +66,10 @@ def make_model(options: argparse.Namespace, tokenizer: PreTrainedTokenizerFast) 
             for token in range(options.vocab):
                 if not is_text(tokenizer, token):
                     model.lm_head.weight[token] = 0
-    model.generation_config = GenerationConfig(
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]  # transformers types it not
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
-    return model.to(getattr(torch, options.dtype))
+    return cast(Qwen3MoeForCausalLM, model.to(getattr(torch, options.dtype)))
 
 
 def make_config(options: argparse.Namespace, tokenizer: PreTrainedTokenizerFast) -> Qwen3MoeConfig:
@@ -79,7 +82,7 @@ def make_config(options: argparse.Namespace, tokenizer: PreTrainedTokenizerFast)
         num_hidden_layers=options.layers,
         num_attention_heads=options.heads,
         num_key_value_heads=options.kv_heads,
-        head_dim=options.head_dim,
+        head_dim=options.head_dim,  # type: ignore[call-arg]  # read from its keyword arguments
         num_experts=options.experts,
         num_experts_per_tok=options.experts_per_token,
         norm_topk_prob=True,

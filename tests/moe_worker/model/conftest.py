@@ -11,7 +11,8 @@ SHAPES = {
     "demo": "--layers 4 --experts 8",
     "narrow": "--layers 2 --experts 5 --hidden 72 --heads 6 --kv-heads 2 --head-dim 24 --ffn 40 --vocab 300",
     "wide": "--layers 2 --experts 4 --hidden 128 --heads 8 --kv-heads 2 --head-dim 32 --ffn 64",
-    "mid": "--layers 2 --experts 4 --hidden 512 --heads 8 --kv-heads 8 --head-dim 64 --ffn 1024 --initializer-range 0.05",
+    "mid": "--layers 2 --experts 4 --hidden 512 --heads 8 --kv-heads 8 --head-dim 64 --ffn 1024"
+    " --initializer-range 0.05",
 }
 
 

@@ -1,4 +1,4 @@
-"""The promise itself, end to end: logits of a sequence have the same bits whatever the batch, the chunks and the history."""
+"""The promise end to end: a sequence's logits have the same bits whatever the batch, the chunks and the history."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -56,7 +56,7 @@ def test_chunks_change_nothing(alone: Alone, chunks: list[int]) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_company_changes_nothing(alone: Alone, seed: int) -> None:
-    """Many sequences of one text at random places, mixed chunks and decodes, blocks given back and reused in any order."""
+    """Many sequences of one text at random places, chunks and decodes mixed, blocks reused in any order."""
     driver, text, logits = alone
     rng, running = random.Random(seed), dict[int, int]()
     for _ in range(25):
@@ -72,12 +72,29 @@ def test_company_changes_nothing(alone: Alone, seed: int) -> None:
         assert driver.logits is not None
         for row, (sequence, *_) in enumerate(work):
             assert torch.equal(driver.logits[row], logits[running[sequence] - 1])
-        for sequence in [s for s, length in running.items() if length == LENGTH or (length and rng.random() < 0.05)]:
+        ended = [s for s, length in running.items() if length == LENGTH or (length and rng.random() < 0.05)]
+        for sequence in ended:
             driver.free(sequence)
             del running[sequence]
     for sequence in filter(running.get, running):
         driver.free(sequence)
     assert driver.stages[0].blocks_in_use(driver.lane) == 0
+
+
+def test_a_long_text_crosses_every_tile_with_the_same_bits(alone: Alone) -> None:
+    """Past the 192 keys that MKL sums in one run: decodes, chunks of any size, and padding by a longer neighbour."""
+    driver, _, _ = alone
+    text = [random.Random(2).randrange(3, 300) for _ in range(420)]
+    ends = prefill(driver, text, [129, 1, 20, 60, 1, 1, 7, 50, 100, 14, 1, 34, 1, 1])
+    for position in (210, 211, 383, 418, 419):
+        assert torch.equal(prefill(driver, text, [position, 1])[position], ends[position])
+    long, short = next(driver.numbers), next(driver.numbers)
+    driver.step([(long, 0, text[:419], None), (short, 0, text[:300], None)])
+    driver.step([(short, 300, text[300:384], None), (long, 419, text[419:], GREEDY)])
+    assert driver.logits is not None
+    assert torch.equal(driver.logits[0], ends[419])
+    for sequence in (long, short):
+        driver.free(sequence)
 
 
 def test_recomputing_after_a_reset_goes_on_with_the_same_bits(alone: Alone) -> None:

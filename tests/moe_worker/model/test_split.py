@@ -40,7 +40,8 @@ def test_each_engine_reads_only_its_bytes(drivers: tuple[Driver, Driver]) -> Non
     whole, split = drivers
     c = whole.stages[0].config
     expert = 3 * c.hidden * c.expert_ffn
-    layer = c.hidden * c.head_dim * (2 * c.heads + 2 * c.kv_heads) + 2 * c.head_dim + 2 * c.hidden + c.experts * c.hidden
+    norms_and_router = 2 * c.head_dim + 2 * c.hidden + c.experts * c.hidden
+    layer = c.hidden * c.head_dim * (2 * c.heads + 2 * c.kv_heads) + norms_and_router
     ends = [c.vocab * c.hidden, 0, 0, c.vocab * c.hidden + c.hidden]
     for stage, engine in enumerate(split.stages):
         assert engine.bytes_read == 4 * (layer + ends[stage])

@@ -1,4 +1,4 @@
-"""What the model asks of a device. A DeviceError means that the device can no longer be trusted: the process dies of it."""
+"""What the model asks of a device. After a DeviceError the device cannot be trusted, and the process dies of it."""
 
 from collections.abc import Sequence
 from typing import Protocol

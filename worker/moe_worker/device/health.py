@@ -27,7 +27,7 @@ class HealthFile:
         self._next_check = 0.0
 
     def open(self) -> None:
-        """Locks the file and reads it; raises DeviceError when another process drives the device or it is not healthy."""
+        """Locks the file and reads it; raises DeviceError when another process holds it or it is not healthy."""
         try:
             self._file = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:

@@ -14,7 +14,7 @@ CPU_DEVICES = "MOE_CPU_DEVICES"
 
 
 def open_device(index: int, environ: Mapping[str, str]) -> Device:
-    """Opens GPU `index` of this pod (LOCAL_RANK): CPU devices where given, else CUDA where there is any, else the plain CPU.
+    """Opens GPU `index` of this pod (LOCAL_RANK): a CPU device where any are listed, else CUDA's, else the plain CPU.
 
     Raises DeviceError when the device is broken, missing, or driven by another process.
     """

@@ -16,7 +16,7 @@ WIRE_DTYPES = {dtype: code for code, dtype in TORCH_DTYPES.items()}
 
 
 def host_tensor(payloads: Sequence[Payload], min_rows: int) -> torch.Tensor:
-    """The payloads' rows as one host tensor [max(rows, min_rows), width]: a view where one payload is enough, else a copy."""
+    """The payloads' rows as one host tensor [max(rows, min_rows), width]: a view of one payload, else a copy."""
     first = payloads[0]
     dtype, width = TORCH_DTYPES[DType(first.dtype)], first.shape[1]
     if len(payloads) == 1 and first.num_rows >= min_rows and not memoryview(first.data).readonly:
@@ -34,7 +34,7 @@ def host_payloads(rows: torch.Tensor, counts: Sequence[int]) -> list[Payload]:
     """A contiguous host tensor [rows, width] cut into payloads that share its memory and keep it alive."""
     # numpy has no bfloat16, so the bytes are shown as integers.
     numbers = rows.view(torch.int16) if rows.dtype is torch.bfloat16 else rows
-    data = memoryview(numbers.numpy()).cast("B")
+    data = memoryview(numbers.numpy().data).cast("B")
     code, width = WIRE_DTYPES[rows.dtype], rows.shape[1]
     payloads, end = [], 0
     for count in counts:

@@ -1,7 +1,8 @@
 """Causal attention of a step's tokens over a lane's paged cache, equal in every bit for a token however it is batched.
 
-Each score is one dot product of length D. Masked scores are -inf, so their weights are exact zeros. The weighted sum over the
-values runs in key order in tiles of TILE keys (a matrix product sums up to that many in one run), so trailing zeros change nothing.
+Each score is one dot product of length D. Masked scores are -inf, so their weights are exact zeros. The weighted sum
+over the values runs in key order in tiles of TILE keys (a matrix product sums that many in one run), so trailing zeros
+change nothing.
 
 Legend: S sequences, C tokens of each, G query heads per key-value head, K key-value heads, L keys (padded), D head_dim.
 """
@@ -17,7 +18,7 @@ from moe_worker.model.blocks import MIN_ROWS, to_dtype
 from moe_worker.model.kv import LaneCache
 
 TILE = 128
-QUERIES = 64  # tokens of a segment attended to at once: bounds the scores, and the early ones need not look at late keys
+QUERIES = 64  # tokens of a segment attended to at once: bounds the scores, and early ones skip late keys
 KEYS_UNIT = 32  # below it torch leaves MKL for a kernel of its own
 
 
@@ -25,7 +26,7 @@ KEYS_UNIT = 32  # below it torch leaves MKL for a kernel of its own
 class Group:
     """Segments of one count and about one length, attended to in one go.
 
-    `rows` of the step [S * C] (None: all of them, in order); `blocks` [S * L / block_size]; `mask` [S, C, 1, L] of 0 and -inf.
+    `rows` of the step [S * C] (None: all of them, in order); `blocks` [S * L / block_size]; `mask` [S, C, 1, L].
     """
 
     rows: torch.Tensor | None

@@ -1,4 +1,4 @@
-"""One step's tokens inside one stage: their activations, where they lie in the cache, and where the router sent them."""
+"""One step's tokens inside one stage: activations, places in the cache, and where the router sent them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ def dispatch(routing: Routing, device: torch.device) -> Dispatched:
 
 
 def add_answers(batch: Batch, answers: torch.Tensor) -> None:
-    """Adds the weighted answers [rows * choices, hidden], which come in dispatched order, to the residual in router order."""
+    """Adds the weighted answers [rows * choices, hidden], in dispatched order, to the residual in router order."""
     sent = batch.dispatched
     assert sent is not None, "the layer has not been attended to"
     routed = torch.empty_like(answers).index_copy_(0, sent.order, answers).view(*sent.weights.shape, -1)
@@ -86,7 +86,7 @@ def pad_rows(x: torch.Tensor, rows: int) -> torch.Tensor:
 
 
 def sampled_rows(batch: Batch) -> torch.Tensor:
-    """The last rows of the segments that want a token, with padding up to MIN_ROWS: [max(samples, MIN_ROWS), hidden]."""
+    """The last rows of the segments that want a token, padded: [max(samples, MIN_ROWS), hidden]."""
     ends, row = [], 0
     for segment in batch.segments:
         row += segment.count

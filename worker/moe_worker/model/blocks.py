@@ -1,8 +1,8 @@
 """The pieces that decoders are made of, as functions of tensors whose rows are tokens.
 
-A row's result has the same bits whatever other rows are there. What that rests on is proved in tests/moe_worker/model/test_rows.py:
-in fp32 a matrix product has at least MIN_ROWS rows (below, MKL takes kernels that sum in another order); every elementwise step
-is one exactly rounded operation, or works on whole rows; sums run along rows.
+A row has the same bits whatever other rows are there; tests/moe_worker/model/test_rows.py holds what that rests
+on: in fp32 a matrix product has at least MIN_ROWS rows (below, MKL takes kernels that sum in another order); every
+elementwise step is one exactly rounded operation, or works on whole rows; sums run along rows.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ def to_dtype(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 class Norm:
     """RMS norm along the last dim: weight * x / sqrt(mean(x^2) + epsilon). torch's own takes twice the time on a CPU.
 
-    Both sides of the root are multiplied by the width, which saves the division: `weight` is the norm's times sqrt(width),
-    `floor` is epsilon * width.
+    Both sides of the root are multiplied by the width, which saves the division: `weight` is the norm's times
+    sqrt(width), `floor` is epsilon * width.
     """
 
     weight: torch.Tensor

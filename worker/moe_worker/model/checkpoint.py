@@ -1,4 +1,4 @@
-"""Tensors by name from a folder of safetensors files, each file mapped when first needed: only what is asked for is read.
+"""Tensors by name from a folder of safetensors files, mapped when first needed: only what is asked for is read.
 
 Knows files, names and shapes, and nothing of what the tensors mean. Never writes.
 """
@@ -34,7 +34,7 @@ class Checkpoint:
         if index.is_file():
             self._files = self._read_index(index)
         elif (self.folder / SINGLE).is_file():
-            self._files = {name: SINGLE for name in self._mapped(SINGLE).keys()}  # noqa: SIM118 (no dict: safe_open)
+            self._files = dict.fromkeys(self._mapped(SINGLE).keys(), SINGLE)
         else:
             raise CheckpointError(
                 f"{self.folder} has neither {INDEX} nor {SINGLE}",
@@ -74,7 +74,9 @@ class Checkpoint:
     def _unreadable(self, file: str, error: Exception) -> CheckpointError:
         size = (self.folder / file).stat().st_size if (self.folder / file).is_file() else 0
         return CheckpointError(
-            f"{self.folder / file} ({size} bytes) cannot be read ({error})", "it must be a whole safetensors file", COPY_AGAIN
+            f"{self.folder / file} ({size} bytes) cannot be read ({error})",
+            "it must be a whole safetensors file",
+            COPY_AGAIN,
         )
 
     def _read_index(self, index: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The one reader of Hugging Face's config.json. Beyond it the model is a ModelConfig, whatever the file called things."""
+"""The one reader of Hugging Face's config.json. Beyond it the model is a ModelConfig, whatever the file's words."""
 
 import json
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class ModelConfig:
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """Reads `folder`/config.json; raises CheckpointError when it is missing, broken, or of a model that is not supported."""
+    """Reads `folder`/config.json; raises CheckpointError when it is missing, broken, or of an unsupported model."""
     raw = _read_json(folder)
     family = raw.get("model_type")
     if family not in SUPPORTED:
@@ -64,7 +64,7 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def check_declared(config: ModelConfig, declared: Mapping[str, int]) -> None:
-    """Compares the checkpoint with `spec.model.shape` (its own field names); raises CheckpointError naming the first difference."""
+    """Compares the checkpoint with `spec.model.shape`, by its field names; raises CheckpointError on a difference."""
     found = {
         "layers": config.layers,
         "experts": config.experts,
@@ -98,7 +98,8 @@ def _read_json(folder: Path) -> Mapping[str, Any]:
             f"no file {path}", "a checkpoint has a config.json", "copy the whole Hugging Face folder"
         ) from error
     except ValueError as error:
-        raise CheckpointError(f"{path} is no JSON ({error})", "config.json is a JSON object", "copy it again") from error
+        found = f"{path} is no JSON ({error})"
+        raise CheckpointError(found, "config.json is a JSON object", "copy it again") from error
     if not isinstance(raw, dict):
         raise CheckpointError(f"{path} holds no object", "config.json is a JSON object", "copy it again")
     return raw

@@ -1,6 +1,6 @@
 """One stage's layers on one device: the `Compute` that the protocol drives, in torch.
 
-Knows its layers, the experts it was told to load and the lanes it was told to open. Does not know who asks, or who else computes.
+Knows its layers, the experts it was told to load and the lanes it was told to open; not who asks or who else computes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 class Engine:
-    """The stage of `settings` of the model in `checkpoint`. Experts are loaded one by one on demand; all else by `open`."""
+    """The stage that `settings` names of a checkpoint. Experts come with `load`, one by one, all else with `open`."""
 
     def __init__(self, *, config: ModelConfig, checkpoint: Checkpoint, device: Device, settings: Settings) -> None:
         self.config = config
@@ -58,7 +58,8 @@ class Engine:
 
     def open_lane(self, lane: int) -> None:
         self.drop_lane(lane)
-        assert len(self._lanes) < self.settings.lanes_per_rank, f"lane {lane} is more than {self.settings.lanes_per_rank}"
+        most = self.settings.lanes_per_rank
+        assert len(self._lanes) < most, f"lane {lane} is more than {most}"
         self._lanes[lane] = self._spare.pop() if self._spare else self._new_cache()
 
     def drop_lane(self, lane: int) -> None:
@@ -144,7 +145,8 @@ class Engine:
         self._loader.drop(expert)
 
     def _embed(self, tokens: Sequence[Sequence[int]] | None) -> torch.Tensor:
-        assert self._embedding is not None and tokens is not None, "only the first stage knows tokens"
+        assert self._embedding is not None, f"stage {self.settings.stage} is not the first"
+        assert tokens is not None, "a step begins with tokens or hidden states"
         ids = [token for segment in tokens for token in segment]
         ids += [0] * (MIN_ROWS - len(ids))
         return self._embedding.index_select(0, torch.tensor(ids, device=self._embedding.device))

@@ -1,4 +1,4 @@
-"""The paged KV cache of one lane in one stage. It mirrors the block tables that the lane's head decides, and checks them.
+"""The paged KV cache of one lane in one stage. It mirrors the block tables of the lane's head, and checks them.
 
 Legend of shapes: H heads, K key-value heads, D head_dim, B blocks of a table, T tokens.
 """
@@ -20,7 +20,7 @@ class Table:
 
 
 class LaneCache:
-    """Keys and values of a lane's sequences: `data` [layers, 2 * K, (blocks + 1) * block_size, D], the keys' heads first.
+    """A lane's keys and values: `data` [layers, 2 * K, (blocks + 1) * block_size, D], the keys' heads first.
 
     The last block belongs to nobody and stays zero: short tables are filled up with it.
     """
@@ -78,7 +78,8 @@ class LaneCache:
 
     def _claim(self, fresh: list[int]) -> None:
         taken = {block for table in self.tables.values() for block in table.blocks}
-        assert len(set(fresh)) == len(fresh) and taken.isdisjoint(fresh), f"blocks {fresh} are in use"
+        assert len(set(fresh)) == len(fresh), f"blocks {fresh} are in use twice"
+        assert taken.isdisjoint(fresh), f"blocks {fresh} are in use"
         assert all(0 <= block < self.blocks for block in fresh), f"blocks {fresh} are not all below {self.blocks}"
         # A masked key's weight is zero, but zero times what a broken sequence left behind (inf, NaN) is not.
         self._paged.index_fill_(2, torch.tensor(fresh, device=self.data.device), 0)

@@ -1,4 +1,4 @@
-"""Experts' weights, read by a thread of their own so that the rank's loop goes on. Knows no checkpoint: it is given a reader."""
+"""Experts' weights, read by a thread of their own so that the rank's loop goes on. How to read is given."""
 
 import os
 import queue

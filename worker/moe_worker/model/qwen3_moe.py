@@ -1,4 +1,4 @@
-"""Qwen3-MoE: which tensors a checkpoint holds, and what a layer computes with them. Rows are tokens, wherever they come from.
+"""Qwen3-MoE: which tensors a checkpoint holds, and what a layer computes with them. Rows are tokens of any origin.
 
 Which layers, experts and ends are present is decided outside; nothing here knows that there are others.
 """
@@ -15,7 +15,7 @@ from moe_worker.model.config import ModelConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Layer:
-    """One layer without its experts. `qkv` [(heads + 2 * kv_heads) * head_dim, hidden], `out` [heads * head_dim, hidden]."""
+    """A layer but its experts. `qkv` [(heads + 2 * kv_heads) * head_dim, hidden], `out` [heads * head_dim, hidden]."""
 
     attention_norm: Norm
     qkv: torch.Tensor
@@ -114,7 +114,7 @@ class Qwen3Moe:
         return make_norm(source.tensor(name, (self.config.hidden,)), self.config.norm_epsilon)
 
     def _head_norm(self, source: Checkpoint, at: str) -> Norm:
-        """Queries' and keys' norms side by side, [heads + kv_heads, head_dim]; the queries' takes 1/sqrt(head_dim) in."""
+        """Queries' and keys' norms, [heads + kv_heads, head_dim]; the queries' includes 1/sqrt(head_dim)."""
         c = self.config
         query, key = (source.tensor(f"{at}self_attn.{name}_norm.weight", (c.head_dim,)).float() for name in "qk")
         scaled = torch.cat(((query * c.head_dim**-0.5).expand(c.heads, -1), key.expand(c.kv_heads, -1)))

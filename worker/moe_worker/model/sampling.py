@@ -1,4 +1,4 @@
-"""Tokens from logits: a pure function of (parameters, logits, position), with no generator that could be out of step."""
+"""Tokens from logits: a pure function of (parameters, logits, position), with no generator to fall out of step."""
 
 import hashlib
 import struct
