@@ -1,6 +1,7 @@
 """How the tour talks: titles, commands with what they print, one updating line of progress, checks. Decides nothing."""
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator
 
@@ -8,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
+FILE_WIDTH = 160
+"""Columns where the output is no terminal."""
 SECONDS_BETWEEN_LINES = 5.0
 """Where the output is a file, progress is a new line at most this often."""
 
@@ -16,7 +19,7 @@ class Screen:
     """The terminal, or a plain file in its place."""
 
     def __init__(self) -> None:
-        self.console = Console(highlight=False, soft_wrap=True)
+        self.console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else FILE_WIDTH)
         self._began = time.monotonic()
         self._status: Status | None = None
         self._spoke = 0.0
