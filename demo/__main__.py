@@ -17,6 +17,7 @@ from demo.tour import EXAMPLE, ROOT, Tour
 from demo.waiting import NeverHappened
 
 STEPS: tuple[Callable[[Tour], None], ...] = (
+    asking.begin_reference,
     bringing_up.start_cluster,
     bringing_up.apply_deployment,
     bringing_up.wait_until_available,

@@ -4,10 +4,18 @@ import json
 
 import httpx
 
-from demo.tour import QUESTION, Tour
+from demo.checkpoint import make_checkpoint
+from demo.reference import Reference
+from demo.tour import QUESTION, ROOT, STREAMS, Tour
 
 SHOWN_FIELDS = ("model", "prompt", "max_tokens", "temperature")
 SHOWN_CHARACTERS = 300
+
+
+def begin_reference(tour: Tour) -> None:
+    """Let transformers answer the same prompts meanwhile, in a process of its own."""
+    checkpoint = make_checkpoint(tour.deployment)
+    tour.reference = Reference.start(ROOT, checkpoint.folder, [QUESTION, *STREAMS])
 
 
 def ask(tour: Tour) -> None:

@@ -3,8 +3,7 @@
 from demo import installing
 from demo.cluster import BIN, run
 from demo.observe import list_stages, list_workers
-from demo.reference import Reference
-from demo.tour import EXAMPLE, GPUS_PER_NODE, NAME, NODES, QUESTION, ROOT, STREAMS, Tour
+from demo.tour import EXAMPLE, GPUS_PER_NODE, NAME, NODES, Tour
 
 SECONDS_TO_AVAILABLE = 240.0
 SHOWN_STAGES = 4
@@ -23,7 +22,6 @@ def apply_deployment(tour: Tour) -> None:
     checkpoint = installing.prepare_model(tour.cluster, EXAMPLE)
     shape = tour.deployment.spec.model.shape
     tour.screen.say(f"checkpoint of {shape.layers} layers x {shape.experts} experts in {checkpoint.folder}")
-    tour.reference = Reference.start(ROOT, checkpoint.folder, [QUESTION, *STREAMS])
     plan = run([str(BIN / "kubectl-moe"), "plan", "-f", str(EXAMPLE)], timeout=60)
     tour.screen.command(f"kubectl-moe plan -f {EXAMPLE}   # the gist of it", gist(plan))
     tour.kubectl("apply", "-f", str(EXAMPLE))

@@ -14,7 +14,7 @@ from typing import Any
 from demo.cluster import CommandError
 from demo.streams import Prompt
 
-NICENESS = 10
+NICENESS = 5
 SECONDS = 240.0
 
 
