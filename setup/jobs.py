@@ -61,6 +61,7 @@ class Running:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+        self._reader.join(timeout=2)
 
     def show(self, elapsed: float) -> None:
         """Print the last line, now and then while lines come, and more rarely when none do."""
@@ -82,10 +83,11 @@ class Running:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            text = COLOURS.sub("", line).strip()
-            if text:
-                self.last_lines.append(text)
+        with self.process.stdout as lines:
+            for line in lines:
+                text = COLOURS.sub("", line).strip()
+                if text:
+                    self.last_lines.append(text)
 
 
 def run_all(jobs: Sequence[Job], *, began: float) -> None:

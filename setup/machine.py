@@ -5,15 +5,20 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from setup.errors import SetupError
 
+Free = Callable[[Path], int]
 GIB = 1 << 30
 PYTHON = (3, 11)
 GO = (1, 26)
-ENVIRONMENT_BYTES = 7 * GIB
+ENVIRONMENT_BYTES = 13 * GIB // 2
 """Disk for .venv: PyTorch's wheel with its libraries is most of it."""
+DOWNLOAD_BYTES = 3 * GIB
+"""Disk for the wheels, which lie in the temporary folder until all are installed."""
 CONTROL_PLANE_BYTES = 5 * GIB
 """Disk for Go's modules, its build cache and the five binaries."""
 WORK_BYTES = 1 * GIB // 2
@@ -38,28 +43,34 @@ def check_system() -> None:
         ) from None
 
 
-def check_disk(root: Path, cache: Path, *, environment_ready: bool, control_plane_ready: bool) -> None:
-    """Refuse when a file system has less room than what is still to be written to it (bytes)."""
+def check_disk(root: Path, cache: Path, *, has_environment: bool, has_control_plane: bool, free: Free) -> None:
+    """Refuse when a file system has less room than what is still to be written to it. `free` tells a folder's bytes."""
     needs: dict[int, tuple[Path, int]] = {}
     for folder, size in (
-        (root, WORK_BYTES + (0 if environment_ready else ENVIRONMENT_BYTES)),
-        (cache, 0 if control_plane_ready else CONTROL_PLANE_BYTES),
+        (root, WORK_BYTES + (0 if has_environment else ENVIRONMENT_BYTES)),
+        (Path(tempfile.gettempdir()), 0 if has_environment else DOWNLOAD_BYTES),
+        (cache, 0 if has_control_plane else CONTROL_PLANE_BYTES),
     ):
         place = _existing(folder)
         device = place.stat().st_dev
         needs[device] = (place, needs.get(device, (place, 0))[1] + size)
     for place, needed in needs.values():
-        free = shutil.disk_usage(place).free
-        if free < needed:
+        if free(place) < needed:
             raise SetupError(
-                f"{place} has {free / GIB:.1f} GiB free; {needed / GIB:.1f} GiB are needed there. Free some, clone"
-                " to a larger disk, or point XDG_CACHE_HOME (the built control plane) at another one."
+                f"the disk of {place} has {free(place) / GIB:.1f} GiB free; {needed / GIB:.1f} GiB are needed. Free some,"
+                " clone to a larger disk, or let XDG_CACHE_HOME (the built control plane) or TMPDIR (downloads) name"
+                " another."
             )
 
 
-def check_memory(purpose: str) -> None:
-    """Refuse when less memory is available than `purpose` (setup, demo or test) needs."""
-    available, needed = available_memory(), MEMORY_BYTES[purpose]
+def free_bytes(folder: Path) -> int:
+    """Room on the file system of a folder."""
+    return shutil.disk_usage(folder).free
+
+
+def check_memory(purpose: str, available: int) -> None:
+    """Refuse when fewer bytes are `available` than `purpose` (setup, demo or test) needs."""
+    needed = MEMORY_BYTES[purpose]
     if available < needed:
         raise SetupError(
             f"{available / GIB:.1f} GiB of memory are available; make {purpose} needs {needed / GIB:.0f} GiB."
