@@ -18,7 +18,15 @@ from pathlib import Path
 
 from moe_local.errors import ClusterDown, LocalError
 
-DEFAULT_PRELOAD = ("torch", "moe_worker.main", "moe_operator.main", "moe_gateway.main")
+DEFAULT_PRELOAD = (
+    "torch",
+    "moe_worker.main",
+    "moe_worker.rank_process",
+    "moe_worker.supervisor.running",
+    "moe_operator.main",
+    "moe_gateway.main",
+    "moe_gateway.server",
+)
 PORT_NAMES = ("etcd", "etcd-peer", "apiserver", "controller-manager", "scheduler", "nodes")
 # Below Linux's ephemeral ports (32768-60999): a client that retries while its server is away could else be given the
 # server's own port, connect to itself and keep the server from binding it.

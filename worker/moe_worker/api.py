@@ -10,6 +10,10 @@ from typing import Any, Protocol
 import aiohttp
 from kubernetes.aio import client, config
 
+# By name: the package imports its parts only when they are asked for, and these take a second. So they are there before
+# a pod is forked from a warm process.
+from kubernetes.aio.client import ApiClient, CoreV1Api, CustomObjectsApi
+
 from moe_api import names
 
 LIST_TIMEOUT_S = 10.0
@@ -53,9 +57,9 @@ class KubernetesApi:
         self._pod_uid = pod_uid
 
     async def __aenter__(self) -> "KubernetesApi":
-        self._client = client.ApiClient(self._configuration)
-        self._objects = client.CustomObjectsApi(self._client)
-        self._pods = client.CoreV1Api(self._client)
+        self._client = ApiClient(self._configuration)
+        self._objects = CustomObjectsApi(self._client)
+        self._pods = CoreV1Api(self._client)
         return self
 
     async def __aexit__(self, *_: object) -> None:

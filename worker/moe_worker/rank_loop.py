@@ -14,7 +14,7 @@ from moe_worker.protocol.status import RankStatus
 from moe_worker.protocol.view import View
 from moe_worker.transport.tcp import TcpTransport
 
-BEAT_S = 0.2
+BEAT_S = 0.5
 UNREACHABLE_S = 1.5
 LOOK_AGAIN_S = 0.005
 

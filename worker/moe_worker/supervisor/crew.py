@@ -14,7 +14,7 @@ from moe_worker.rank_settings import RankSettings
 from moe_worker.supervisor.forks import Exited, Forked
 from moe_worker.supervisor.seat import Rules, Seat
 
-TICK_S = 0.1
+TICK_S = 0.25
 LATE_S = 0.5
 SUSPICIOUS_S = 0.5
 
