@@ -57,7 +57,7 @@ class Cluster:
             self._http = None
         if self._proxy is not None:
             self._proxy.terminate()
-            self._proxy.wait()
+            self._proxy.communicate()
             self._proxy = None
 
     def get(self, kind: str, name: str) -> Json | None:

@@ -58,8 +58,8 @@ def check_disk(root: Path, cache: Path, *, has_environment: bool, has_control_pl
         if free(place) < needed:
             raise SetupError(
                 f"the disk of {place} has {free(place) / GIB:.1f} GiB free; {needed / GIB:.1f} GiB are needed. Free"
-                " some, clone to a larger disk, or let XDG_CACHE_HOME (the built control plane) or TMPDIR (downloads) name"
-                " another."
+                " some, clone to a larger disk, or name another one by XDG_CACHE_HOME (the built control plane) or"
+                " TMPDIR (downloads)."
             )
 
 
