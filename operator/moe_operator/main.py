@@ -21,6 +21,7 @@ from moe_operator.reconcile import Reconciler
 from moe_operator.settings import HEALTH_PORT, Settings, read_settings
 
 DEPLOYMENT_REST_SECONDS = 0.2
+STAGE_REST_SECONDS = 0.05
 
 
 class EndlessBackoffs:
@@ -105,8 +106,8 @@ def _register_activities(registry: kopf.OperatorRegistry, api: KubernetesApi, qu
 
 
 def _rest_seconds(key: Key) -> float:
-    """A MoEDeployment only sums up: its stages change many times a second while they come up. A stage never rests."""
-    return DEPLOYMENT_REST_SECONDS if key.kind == names.DEPLOYMENT_KIND else 0.0
+    """Reports come many a second while a deployment comes up. A failure after a quiet moment is looked at at once."""
+    return DEPLOYMENT_REST_SECONDS if key.kind == names.DEPLOYMENT_KIND else STAGE_REST_SECONDS
 
 
 def _kopf_settings() -> kopf.OperatorSettings:

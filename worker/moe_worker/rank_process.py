@@ -26,6 +26,8 @@ from moe_worker.rank_settings import RankSettings
 from moe_worker.transport.tcp import TcpTransport
 
 MAX_QUEUED_BYTES = 1024 * 1024 * 1024
+YIELD_TO_REPAIR = 10
+"""Niceness that a serving rank adds: where ranks compute on the CPU, those that mend a failure go first."""
 
 
 def run_rank(order: dict[str, Any], control_fd: int) -> int:
@@ -54,14 +56,16 @@ def _end(control: ControlChannel, log: Logger, line: str, last_words: str, statu
 
 def _serve(settings: RankSettings, control: ControlChannel, log: Logger) -> None:
     started = time.monotonic()
+    # First of all: a device that is still broken is to be known at once.
+    device = open_device(settings.gpu, os.environ)
     # Peers may get through to the kernel at once; they are greeted when the weights are here.
     transport = _make_transport(settings, log)
-    device = open_device(settings.gpu, os.environ)
     engine = _open_engine(settings, device)
     who = Identity(rank=settings.rank, pod_uid=settings.pod_uid, incarnation=settings.incarnation)
     core = RankCore(who, settings.settings(), engine, transport)
     log.info(f"up in {(time.monotonic() - started) * 1000:.0f} ms on {device.name} at {settings.address}")
     loop = RankLoop(core=core, transport=transport, control=control, device=device, clock=time.monotonic, log=log)
+    os.nice(YIELD_TO_REPAIR)
     loop.run(engine.wakeup_fd)
 
 

@@ -1,7 +1,7 @@
 """A pod's ranks: forks them, hears them, kills what hangs, and keeps each told of the newest view.
 
 Joins the pure seats with real processes. Knows no Kubernetes: seats and views are handed in. Not asynchronous: the
-event loop calls it when a socket has something, and tick() ten times a second.
+event loop calls it when a socket has something, and tick() every TICK_S.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +16,7 @@ from moe_worker.supervisor.seat import Rules, Seat
 
 TICK_S = 0.25
 LATE_S = 0.5
-SUSPICIOUS_S = 0.5
+SUSPICIOUS_S = 1.0
 
 
 class ForkOrders(Protocol):
