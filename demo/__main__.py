@@ -54,7 +54,7 @@ def walk(tour: Tour) -> None:
         tour.screen.check(False, f"{type(error).__name__}: {error}")
     screen = tour.screen
     verdict = f"failed: {len(screen.failures)} promises broken" if screen.failures else "done: every promise held"
-    screen.title(f"{verdict}, in {screen.elapsed:.0f} s")
+    screen.title(verdict)
 
 
 def leave(tour: Tour, *, keep: bool) -> None:

@@ -1,5 +1,7 @@
 """From nothing to a MoEDeployment that is available: cluster, operator, checkpoint, volume, one kubectl apply."""
 
+from pathlib import Path
+
 from demo import installing
 from demo.cluster import BIN, run
 from demo.observe import list_stages, list_workers
@@ -21,7 +23,7 @@ def apply_deployment(tour: Tour) -> None:
     tour.screen.title("A Mixture-of-Experts model, and one kubectl apply")
     checkpoint = installing.prepare_model(tour.cluster, EXAMPLE)
     shape = tour.deployment.spec.model.shape
-    tour.screen.say(f"checkpoint of {shape.layers} layers x {shape.experts} experts in {checkpoint.folder}")
+    tour.screen.say(f"checkpoint of {shape.layers} layers x {shape.experts} experts in {_short(checkpoint.folder)}")
     plan = run([str(BIN / "kubectl-moe"), "plan", "-f", str(EXAMPLE)], timeout=60)
     tour.screen.command(f"kubectl-moe plan -f {EXAMPLE}   # the gist of it", gist(plan))
     tour.kubectl("apply", "-f", str(EXAMPLE))
@@ -57,6 +59,10 @@ def show_pods(tour: Tour) -> None:
         f"in {chosen['metadata']['name']}: " + " ".join(f"{name}={env[name]}" for name in SHOWN_ENVIRONMENT)
     )
     tour.kubectl("get", "moest", lines=4)
+
+
+def _short(path: Path) -> str:
+    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
 
 
 def _heal(tour: Tour) -> None:

@@ -23,7 +23,7 @@ CONTROL_PLANE_BYTES = 5 * GIB
 """Disk for Go's modules, its build cache and the five binaries."""
 WORK_BYTES = 1 * GIB // 2
 """Disk for etcd, logs and a small checkpoint."""
-MEMORY_BYTES = {"setup": 3 * GIB, "demo": 9 * GIB, "test": 9 * GIB}
+MEMORY_BYTES = {"setup": 3 * GIB, "demo": 7 * GIB, "test": 7 * GIB}
 """Memory that must be available, by what is asked for; the demo's 256 ranks are most of it."""
 
 

@@ -21,7 +21,7 @@ def test_what_is_there_already_needs_no_room(tmp_path: Path) -> None:
 
 
 def test_little_memory_is_told_with_value_rule_and_remedy() -> None:
-    with pytest.raises(SetupError, match=r"4\.0 GiB of memory are available; make demo needs 9 GiB.*make e2e-small"):
+    with pytest.raises(SetupError, match=r"4\.0 GiB of memory are available; make demo needs 7 GiB.*make e2e-small"):
         machine.check_memory("demo", 4 * GIB)
 
 
