@@ -382,7 +382,6 @@ def test_an_idle_cluster_writes_no_pods(cluster: LocalCluster, namespace: str) -
 
 def test_up_completes_a_half_dead_cluster_and_down_leaves_nothing(local_cluster_factory: ClusterFactory) -> None:
     own = local_cluster_factory(nodes=1, gpus_per_node=1, crds=(), preload=())
-    up = ["up", "--nodes", "1", "--gpus-per-node", "1", "--preload", ""]
     namespace = own.namespace()
     own.apply(namespace, pod("old", ["sleep", "54321"]))
     await_phase(own, namespace, "old", "Running")
@@ -390,13 +389,11 @@ def test_up_completes_a_half_dead_cluster_and_down_leaves_nothing(local_cluster_
     own.run("plane", "stop", "nodes", "--kill")
     own.until(lambda: not is_in_process_list("sleep 54321"), "the pods died with their nodes", 5)
     assert own.run("status", check=False).returncode == 1
-    own.run(*up)
+    own.run("up", "--nodes", "1", "--gpus-per-node", "1", "--preload", "")
     assert own.run("status").returncode == 0
     own.until(lambda: status_of(own, namespace, "old")["restartCount"] == 1, "the pod of before is back")
-    refused = own.run("up", "--nodes", "2", check=False)
-    assert "runs with 1" in refused.stderr
-    records = process.Records(own.state.processes)
-    alive = [identity for name in records.names() if (identity := records.read(name))]
+    assert "runs with 1" in own.run("up", "--nodes", "2", check=False).stderr
+    alive = list(filter(None, map((records := process.Records(own.state.processes)).read, records.names())))
     assert len(alive) == 6
     own.run("down")
     assert not any(process.is_alive(identity) for identity in alive)
