@@ -53,8 +53,8 @@ def _tell_move(tour: Tour, move: MoveStatus, seat: Seat) -> None:
     targets = ", ".join(f"rank {rank} ({hosts[rank].node} GPU {hosts[rank].gpu})" for rank in move.to_ranks)
     tour.screen.say(f"experts {move.experts} and lanes {move.lanes} of rank {seat.rank} moved to {targets}")
     tour.screen.say(f"cause: {move.cause}")
-    told = {"noticed": move.detect_ms, "committed": move.commit_ms, "every expert serving again": move.load_ms}
-    tour.screen.say(", then ".join(f"{what} after {ms} ms" for what, ms in told.items() if ms is not None))
+    told = {"the worker's report took": move.detect_ms, "the commit": move.commit_ms, "loading": move.load_ms}
+    tour.screen.say(", ".join(f"{what} {ms} ms" for what, ms in told.items() if ms is not None))
     tour.screen.check(sorted(move.experts) == sorted(seat.experts), "exactly the dead GPU's experts moved")
 
 
