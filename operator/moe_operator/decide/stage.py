@@ -5,7 +5,6 @@ What is lost is rehosted at once; what is back goes home by loading first and sw
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from moe_api.convert import PodRef, room, stage_layout, with_layout
@@ -26,10 +25,11 @@ def decide_stage(snapshot: StageSnapshot, now: datetime) -> StageDecision:
     """What to do about the stage as it is now; an empty decision when it is as it should be."""
     seats, spec = find_seats(snapshot), snapshot.stage.spec
     losses = find_losses(seats)
-    # Who is back may host at once, also what others lost: so it is unmasked before anything is given to anyone.
-    before = _without_masks(stage_layout(spec), _back(seats, losses))
-    rehosting = rehost(before, lost=frozenset(losses), room=room(spec))
-    layout = _homeward(seats, rehosting.layout)
+    rehosting = rehost(stage_layout(spec), lost=frozenset(losses), room=room(spec))
+    layout = _homeward(seats, rehosting.layout, losses)
+    if rehosting.lost_experts or rehosting.homeless_lanes:
+        # Who has just come back may host what nobody else could.
+        layout = rehost(layout, lost=frozenset(), room=room(spec)).layout
     next_spec = with_layout(spec, layout, pods=_new_pods(seats), masks=new_masks(spec, losses, now))
     creates = _creates(seats, next_spec)
     relocations = (*failovers(spec, next_spec, losses, rehosting), *returns(rehosting.layout, layout, seats))
@@ -47,20 +47,12 @@ def decide_stage(snapshot: StageSnapshot, now: datetime) -> StageDecision:
     )
 
 
-def _back(seats: Seats, losses: dict[int, Loss]) -> frozenset[int]:
-    """Masked ranks that serve again."""
-    spec = seats.snapshot.stage.spec
-    masked = {mask.rank for mask in spec.masked}
-    return frozenset(s.rank for s in spec.ranks if s.rank in masked and s.rank not in losses and seats.is_serving(s))
-
-
-def _without_masks(layout: StageLayout, ranks: frozenset[int]) -> StageLayout:
-    return replace(layout, masked=tuple(rank for rank in layout.masked if rank not in ranks))
-
-
-def _homeward(seats: Seats, layout: StageLayout) -> StageLayout:
-    """The next step to the plan's layout with the ranks that may host."""
-    available = frozenset(layout.ranks) - frozenset(layout.masked)
+def _homeward(seats: Seats, layout: StageLayout, losses: dict[int, Loss]) -> StageLayout:
+    """The next step to the plan's layout with the ranks that may host: those not masked, and those that are back."""
+    masked = frozenset(layout.masked)
+    ranks = seats.snapshot.stage.spec.ranks
+    back = frozenset(s.rank for s in ranks if s.rank in masked and s.rank not in losses and seats.is_serving(s))
+    available = (frozenset(layout.ranks) - masked) | back
     return home(layout, seats.snapshot.home, available=available, loaded=_loaded(seats))
 
 
