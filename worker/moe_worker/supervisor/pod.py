@@ -102,8 +102,8 @@ class Supervisor:
         loop.remove_reader(self._forks.fileno())
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._probes.stop()
+        # Bounded: what does not end in time ends with the process.
+        await asyncio.wait([*self._tasks, asyncio.ensure_future(self._probes.stop())], timeout=STOP_LIMIT_S)
         self._crew.hang_up()
         self._ports.close()
         self._log.info("stopped")
