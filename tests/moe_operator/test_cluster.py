@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import time
@@ -153,9 +152,8 @@ def test_a_deployment_comes_up_loses_a_gpu_and_gets_it_back(installed: LocalClus
     reasons = {event["reason"] for event in events if event["involvedObject"]["kind"] == names.DEPLOYMENT_KIND}
     assert {"LayoutPlanned", "GPUFailed", "ExpertRehosted", "LaneMoved", "ExpertReturned"} <= reasons
 
-    # The last events and statuses of a change are written a little after it.
-    installed.until(lambda: _writes_within(installed, 1.5) == 0, "nobody writes any more", seconds=30)
-    assert _writes_within(installed, 4) == 0, "a settled deployment is written to"
+    # The last events and statuses of a change are written a little after it; the operator ticks every second.
+    installed.until(lambda: _is_left_in_peace(installed, namespace, 4), "nobody writes any more", seconds=60)
 
 
 def test_a_worker_may_change_its_own_pods_report_and_nothing_else(
@@ -193,18 +191,14 @@ def _are_committed(hands: Hands) -> bool:
     return len(seats) == 8 and all(seat.pod_uid for seat in seats)
 
 
-def _writes_within(cluster: LocalCluster, seconds: float) -> float:
-    before = _num_writes(cluster)
+def _is_left_in_peace(cluster: LocalCluster, namespace: str, seconds: float) -> bool:
+    """Other tests' namespaces live in the same cluster, so the server's own counts of requests say nothing here."""
+    before = _versions(cluster, namespace)
     time.sleep(seconds)
-    return _num_writes(cluster) - before
+    return _versions(cluster, namespace) == before
 
 
-def _num_writes(cluster: LocalCluster) -> float:
-    """Mutating requests for our kinds, pods, events and what a deployment owns, as the API server counts them."""
-    total = 0.0
-    kinds = "moedeployments|moestages|pods|events|secrets|services|serviceaccounts|rolebindings|deployments"
-    for line in cluster.kubectl("get", "--raw", "/metrics").splitlines():
-        is_ours = re.search(rf'resource="({kinds})"', line) and re.search('verb="(POST|PUT|PATCH|APPLY|DELETE)"', line)
-        if line.startswith("apiserver_request_total") and is_ours:
-            total += float(line.rsplit(" ", 1)[1])
-    return total
+def _versions(cluster: LocalCluster, namespace: str) -> dict[str, str]:
+    kinds = ("moedeployments", "moestages", "pods", "events", "secrets", "services", "serviceaccounts", "deployments")
+    found = [one["metadata"] for kind in kinds for one in cluster.list(namespace, kind)]
+    return {metadata["uid"]: metadata["resourceVersion"] for metadata in found}
