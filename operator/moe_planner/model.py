@@ -4,8 +4,29 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
+class LatentAttention:
+    """Multi-head latent attention (DeepSeek-V2): what is cached is one compressed row a token, not keys and values.
+
+    `query_rank` 0: queries are projected directly.
+    """
+
+    kv_rank: int
+    query_rank: int
+    rope_dim: int
+    nope_dim: int
+    value_dim: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelShape:
-    """What the planner needs of a model. Sizes are numbers of elements; every layer has the same `experts`."""
+    """What the planner needs of a model. Sizes are numbers of elements.
+
+    Every layer has the same `experts`, but for `dense_layers`, which have one feed-forward network of width
+    `dense_ffn` and no experts. `shared_ffn` is the summed width of a layer's experts that every token visits; they are
+    computed where attention is. `attention_window`: tokens that a sliding-window layer looks back on, in
+    `window_layers`. `expert_bits` and `kv_bits` 0: as `bytes_per_number`. `assumed` names the sizes that nobody gave,
+    with the reason, e.g. ("expert_ffn", "from 10B parameters in all").
+    """
 
     layers: int
     experts: int
@@ -20,10 +41,29 @@ class ModelShape:
     tied_embeddings: bool = False
     bytes_per_number: int = 2
     max_positions: int = 2048
+    family: str = "qwen3_moe"
+    dense_layers: tuple[int, ...] = ()
+    dense_ffn: int = 0
+    shared_ffn: int = 0
+    latent: LatentAttention | None = None
+    has_head_norms: bool = True
+    has_attention_bias: bool = False
+    has_expert_bias: bool = False
+    has_sinks: bool = False
+    attention_window: int = 0
+    window_layers: tuple[int, ...] = ()
+    expert_bits: float = 0
+    kv_bits: float = 0
+    assumed: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def expert_layers(self) -> tuple[int, ...]:
+        """The layers that have experts."""
+        return tuple(layer for layer in range(self.layers) if layer not in self.dense_layers)
 
     @property
     def total_experts(self) -> int:
-        return self.layers * self.experts
+        return len(self.expert_layers) * self.experts
 
     @property
     def expert_bytes(self) -> int:

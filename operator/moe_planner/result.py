@@ -37,7 +37,11 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One line of the verification table. `formula` has its numbers put in; `bound` names what limits the value."""
+    """One line of the verification table. `formula` has its numbers put in; `bound` names what limits the value.
+
+    `basis` is that of the weakest number in it. `margin` is how far the limit is, as a share of it: negative where the
+    line does not hold. `error` is the relative error to expect of a predicted value, None where it is exact.
+    """
 
     name: str
     formula: str
@@ -47,15 +51,30 @@ class Check:
     verdict: Verdict
     basis: Basis
     bound: str
+    margin: float | None = None
+    error: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Alternative:
-    """A legal or illegal choice that lost, with its figures."""
+    """A legal or illegal choice that lost, with its figures. `role`: "cheapest", "fastest", or "" for just another."""
 
     degrees: Degrees
     figures: tuple[tuple[str, float], ...]
     rejected_because: str
+    copies: int = 1
+    role: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unsupported:
+    """Something the plan needs and the workers of this version cannot run."""
+
+    field: str
+    value: object
+    rule: str
+    remedy: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +88,8 @@ class Plan:
     verification: tuple[Check, ...]
     alternatives: tuple[Alternative, ...]
     conclusion: str
+    figures: tuple[tuple[str, float], ...] = ()
+    unsupported: tuple[Unsupported, ...] = ()
 
     @property
     def layout(self) -> Layout:

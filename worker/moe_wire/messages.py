@@ -118,20 +118,49 @@ class NotHere:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is drawn; temperature 0 takes the likeliest. top_k 0 and top_p 1.0 switch the filters off."""
+    """How the next token is drawn; temperature 0 takes the likeliest. The defaults switch every filter off.
+
+    Repetition penalty looks at prompt and generated tokens, presence and frequency penalty at the generated ones only
+    (those from position `num_prompt` on). `logit_bias`: (token, added to its logit). `logprobs`: -1 for none, else how
+    many of the likeliest tokens are told beside the chosen one's.
+    """
 
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    logprobs: int = -1
+    num_prompt: int = 0
+
+    @property
+    def needs_history(self) -> bool:
+        """Whether the last stage must know the sequence's tokens, not only its logits."""
+        return self.repetition_penalty != 1.0 or self.presence_penalty != 0.0 or self.frequency_penalty != 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Logprobs:
+    """Natural logarithms of probabilities before temperature and filters: the chosen token's, and (token, logprob) of
+    the likeliest."""
+
+    chosen: float
+    top: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
     """`count` tokens of one sequence from position `start` on.
 
-    `new_blocks` are appended to the sequence's block table before attention. `sampling` is set where the segment ends
-    at the sequence's last known token, so that the last stage draws the next one.
+    `new_blocks` are appended to the sequence's block table before attention. A sequence's first segment may begin above
+    position 0: what is before lies in the cache already, in the first of its new blocks (a prefix that others had).
+    `sampling` is set where the segment ends at the sequence's last known token, so that the last stage draws the next
+    one. `history` are the sequence's tokens that the last stage has not been told yet, up to start + count, where its
+    sampling needs them; else empty.
     """
 
     sequence: int
@@ -139,6 +168,7 @@ class Segment:
     count: int
     new_blocks: tuple[int, ...]
     sampling: Sampling | None
+    history: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +188,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The last stage has finished a step: (sequence, token) for each segment that asked for a sample."""
+    """The last stage has finished a step: (sequence, token) for each segment that asked for a sample.
+
+    `logprobs` is empty, or has one for each of the tokens (None where nobody asked).
+    """
 
     lane: int
     term: int
     step: int
     tokens: tuple[tuple[int, int], ...]
+    logprobs: tuple[Logprobs | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +221,10 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Continue this request. `generated` are tokens that were emitted before (facts); `max_tokens` counts them too."""
+    """Continue this request. `generated` are tokens that were emitted before (facts); `max_tokens` counts them too.
+
+    Of those that wait, the highest `priority` is admitted first, and the lowest is put back first.
+    """
 
     request: bytes
     prompt: tuple[int, ...]
@@ -195,6 +232,7 @@ class Submit:
     sampling: Sampling
     max_tokens: int
     stop_tokens: tuple[int, ...]
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +250,7 @@ class Emitted:
     position: int
     token: int
     finish: str
+    logprobs: Logprobs | None = None
 
 
 @dataclass(frozen=True, slots=True)
