@@ -18,6 +18,7 @@ from moe_wire.messages import (
     DType,
     Emitted,
     Hello,
+    Logprobs,
     Message,
     NotHere,
     Payload,
@@ -54,8 +55,12 @@ def payloads(draw: st.DrawFn) -> Payload:
     return Payload(dtype, shape, draw(st.binary(min_size=num_bytes, max_size=num_bytes)))
 
 
-samplings = st.builds(Sampling, st.floats(0, 2), u32, st.floats(0, 1), i64)
-segments = st.builds(Segment, u64, u32, u32, numbers, st.none() | samplings)
+i32 = st.integers(-(2**31), 2**31 - 1)
+floats = st.floats(allow_nan=False)
+weighted = st.lists(st.tuples(u32, floats), max_size=3).map(tuple)
+samplings = st.builds(Sampling, floats, u32, floats, i64, floats, floats, floats, floats, weighted, i32, u32)
+logprobs = st.none() | st.builds(Logprobs, floats, weighted)
+segments = st.builds(Segment, u64, u32, u32, numbers, st.none() | samplings, numbers)
 names = (u32, u64, u64, u32, u32, u32)
 messages = st.one_of(
     st.builds(Challenge, st.binary(max_size=40)),
@@ -65,12 +70,13 @@ messages = st.one_of(
     st.builds(Result, *names, payloads()),
     st.builds(NotHere, *names),
     st.builds(Step, u32, u64, u64, st.lists(segments, max_size=3).map(tuple), sequences, payloads()),
-    st.builds(Tokens, u32, u64, u64, st.lists(st.tuples(u64, u32), max_size=4).map(tuple)),
+    st.builds(Tokens, u32, u64, u64, st.lists(st.tuples(u64, u32), max_size=4).map(tuple),
+              st.lists(logprobs, max_size=3).map(tuple)),
     st.builds(Reset, u32, u64),
     st.builds(Broken, u32, u64),
-    st.builds(Submit, requests, numbers, numbers, samplings, u32, numbers),
+    st.builds(Submit, requests, numbers, numbers, samplings, u32, numbers, i32),
     st.builds(Cancel, requests),
-    st.builds(Emitted, requests, u32, u32, st.sampled_from(("", "stop", "length"))),
+    st.builds(Emitted, requests, u32, u32, st.sampled_from(("", "stop", "length")), logprobs),
     st.builds(Returned, requests, st.text()),
     st.builds(Refused, requests, st.text(), st.text()),
 )  # fmt: skip

@@ -19,6 +19,7 @@ from moe_wire.messages import (
     Dispatch,
     Emitted,
     Hello,
+    Logprobs,
     NotHere,
     Payload,
     Refused,
@@ -38,11 +39,15 @@ _NAME_2D = struct.Struct("<IQQIIIBBII")
 _STEP = struct.Struct("<IQQ")
 _TERM = struct.Struct("<IQ")
 _SEGMENT = struct.Struct("<QIIB")
-_SAMPLING = struct.Struct("<dIdq")
+_SAMPLING = struct.Struct("<dIdqddddiII")
 _TOKEN = struct.Struct("<QI")
 _COUNT = struct.Struct("<I")
+_FLAG = struct.Struct("<B")
 _REQUEST = struct.Struct("<16s")
+_SUBMIT = struct.Struct("<16sIi")
 _EMITTED = struct.Struct("<16sIIB")
+_CHOSEN = struct.Struct("<dI")
+_WEIGHTED = struct.Struct("<Id")
 
 FINISHES = ("", "stop", "length")
 
@@ -79,19 +84,55 @@ def _unpack_not_here(header: memoryview, _: memoryview) -> NotHere:
 
 
 def _pack_sampling(sampling: Sampling) -> bytes:
-    return _SAMPLING.pack(sampling.temperature, sampling.top_k, sampling.top_p, sampling.seed)
+    bias = sampling.logit_bias
+    fixed = _SAMPLING.pack(
+        sampling.temperature, sampling.top_k, sampling.top_p, sampling.seed, sampling.min_p,
+        sampling.repetition_penalty, sampling.presence_penalty, sampling.frequency_penalty, sampling.logprobs,
+        sampling.num_prompt, len(bias),
+    )  # fmt: skip
+    return fixed + b"".join([_WEIGHTED.pack(token, value) for token, value in bias]) if bias else fixed
+
+
+def _unpack_sampling(reader: Reader) -> Sampling:
+    (
+        temperature, top_k, top_p, seed, min_p, repetition, presence, frequency, logprobs, num_prompt, num_bias
+    ) = reader.take(_SAMPLING)  # fmt: skip
+    bias = _unpack_weighted(reader, num_bias)
+    return Sampling(temperature, top_k, top_p, seed, min_p, repetition, presence, frequency, bias, logprobs, num_prompt)
+
+
+def _unpack_weighted(reader: Reader, count: int) -> tuple[tuple[int, float], ...]:
+    reader.expect(count * _WEIGHTED.size)
+    return tuple([reader.take(_WEIGHTED) for _ in range(count)])  # type: ignore[misc]  # a struct's tuple has no length
+
+
+def _pack_logprobs(logprobs: Logprobs | None) -> bytes:
+    """A byte that says whether there are any, then the chosen token's and the likeliest tokens'."""
+    if logprobs is None:
+        return _FLAG.pack(0)
+    parts = [_FLAG.pack(1), _CHOSEN.pack(logprobs.chosen, len(logprobs.top))]
+    return b"".join(parts + [_WEIGHTED.pack(token, value) for token, value in logprobs.top])
+
+
+def _unpack_logprobs(reader: Reader) -> Logprobs | None:
+    (is_there,) = reader.take(_FLAG)
+    if not is_there:
+        return None
+    chosen, num_top = reader.take(_CHOSEN)
+    return Logprobs(chosen, _unpack_weighted(reader, num_top))
 
 
 def _pack_segment(segment: Segment) -> bytes:
     fixed = _SEGMENT.pack(segment.sequence, segment.start, segment.count, segment.sampling is not None)
     sampling = b"" if segment.sampling is None else _pack_sampling(segment.sampling)
-    return fixed + pack_integers(segment.new_blocks) + sampling
+    return fixed + pack_integers(segment.new_blocks) + sampling + pack_integers(segment.history)
 
 
 def _unpack_segment(reader: Reader) -> Segment:
     sequence, start, count, is_sampled = reader.take(_SEGMENT)
     new_blocks = reader.integers()
-    return Segment(sequence, start, count, new_blocks, Sampling(*reader.take(_SAMPLING)) if is_sampled else None)
+    sampling = _unpack_sampling(reader) if is_sampled else None
+    return Segment(sequence, start, count, new_blocks, sampling, reader.integers())
 
 
 def _pack_step(message: Step) -> bytes:
@@ -118,16 +159,22 @@ def _unpack_step(header: memoryview, data: memoryview) -> Step:
 
 def _pack_tokens(message: Tokens) -> bytes:
     parts = [_STEP.pack(message.lane, message.term, message.step), _COUNT.pack(len(message.tokens))]
-    return b"".join(parts + [_TOKEN.pack(sequence, token) for sequence, token in message.tokens])
+    parts += [_TOKEN.pack(sequence, token) for sequence, token in message.tokens]
+    parts.append(_COUNT.pack(len(message.logprobs)))
+    return b"".join(parts + [_pack_logprobs(logprobs) for logprobs in message.logprobs])
 
 
 def _unpack_tokens(header: memoryview, _: memoryview) -> Tokens:
     reader = Reader(header)
     lane, term, step = reader.take(_STEP)
     (count,) = reader.take(_COUNT)
+    reader.expect(count * _TOKEN.size)
     pairs = tuple(reader.take(_TOKEN) for _ in range(count))
+    (num_logprobs,) = reader.take(_COUNT)
+    reader.expect(num_logprobs * _FLAG.size)
+    logprobs = tuple(_unpack_logprobs(reader) for _ in range(num_logprobs))
     reader.end()
-    return Tokens(lane, term, step, pairs)  # type: ignore[arg-type]  # a struct's tuple has no length for mypy
+    return Tokens(lane, term, step, pairs, logprobs)  # type: ignore[arg-type]  # a struct's tuple has no length for mypy
 
 
 def _pack_term(message: Reset | Broken) -> bytes:
@@ -136,18 +183,17 @@ def _pack_term(message: Reset | Broken) -> bytes:
 
 def _pack_submit(message: Submit) -> bytes:
     lists = [pack_integers(numbers) for numbers in (message.prompt, message.generated, message.stop_tokens)]
-    fixed = [_REQUEST.pack(message.request), _pack_sampling(message.sampling), _COUNT.pack(message.max_tokens)]
-    return b"".join([*fixed, *lists])
+    fixed = _SUBMIT.pack(message.request, message.max_tokens, message.priority)
+    return b"".join([fixed, _pack_sampling(message.sampling), *lists])
 
 
 def _unpack_submit(header: memoryview, _: memoryview) -> Submit:
     reader = Reader(header)
-    (request,) = reader.take(_REQUEST)
-    sampling = Sampling(*reader.take(_SAMPLING))
-    (max_tokens,) = reader.take(_COUNT)
+    request, max_tokens, priority = reader.take(_SUBMIT)
+    sampling = _unpack_sampling(reader)
     prompt, generated, stop_tokens = reader.integers(), reader.integers(), reader.integers()
     reader.end()
-    return Submit(request, prompt, generated, sampling, max_tokens, stop_tokens)  # type: ignore[arg-type]  # struct knows no bytes
+    return Submit(request, prompt, generated, sampling, max_tokens, stop_tokens, priority)  # type: ignore[arg-type]  # struct knows no bytes
 
 
 def _pack_cancel(message: Cancel) -> bytes:
@@ -159,12 +205,16 @@ def _unpack_cancel(header: memoryview, _: memoryview) -> Cancel:
 
 
 def _pack_emitted(message: Emitted) -> bytes:
-    return _EMITTED.pack(message.request, message.position, message.token, FINISHES.index(message.finish))
+    fixed = _EMITTED.pack(message.request, message.position, message.token, FINISHES.index(message.finish))
+    return fixed + _pack_logprobs(message.logprobs)
 
 
 def _unpack_emitted(header: memoryview, _: memoryview) -> Emitted:
-    request, position, token, finish = _EMITTED.unpack(header)
-    return Emitted(request, position, token, FINISHES[finish])
+    reader = Reader(header)
+    request, position, token, finish = reader.take(_EMITTED)
+    logprobs = _unpack_logprobs(reader)
+    reader.end()
+    return Emitted(request, position, token, FINISHES[finish], logprobs)  # type: ignore[arg-type]  # struct knows no bytes
 
 
 def _pack_returned(message: Returned) -> bytes:

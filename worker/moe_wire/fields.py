@@ -53,10 +53,14 @@ class Reader:
         self._offset += layout.size
         return values
 
+    def expect(self, num_bytes: int) -> None:
+        """WireError unless so many are left: a count is judged before anything is made for it."""
+        if num_bytes > len(self._header) - self._offset:
+            raise WireError(f"a list of {num_bytes} bytes in a header of {len(self._header)} bytes")
+
     def integers(self) -> tuple[int, ...]:
         (count,) = self.take(_COUNT)
-        if count * 4 > len(self._header) - self._offset:
-            raise WireError(f"a list of {count} numbers in a header of {len(self._header)} bytes")
+        self.expect(count * 4)
         return self.take(struct.Struct(f"<{count}I"))
 
     def bytes(self) -> bytes:

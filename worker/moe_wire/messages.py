@@ -7,7 +7,7 @@ what: framing.py packs these, handshake.py judges the first three, and the proto
 from dataclasses import dataclass
 from enum import IntEnum
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 
 
 class DType(IntEnum):
