@@ -85,7 +85,7 @@ class Driver:
             if isinstance(result, Payload):
                 hidden = result
             else:
-                return dict(result)
+                return dict(result.tokens)
         raise AssertionError("the last stage gave no tokens")
 
     def generate(self, prompt: Sequence[int], count: int, how: Sampling = GREEDY, chunk: int = 1000) -> list[int]:

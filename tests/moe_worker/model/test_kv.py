@@ -28,6 +28,16 @@ def test_freed_blocks_may_be_named_again_and_come_back_empty() -> None:
     assert not lane.data.any()
 
 
+def test_a_sequence_remembers_what_was_told_of_it_until_it_is_freed() -> None:
+    lane = cache()
+    lane.extend([Segment(7, 0, 2, (3,), None, (5, 6))])
+    lane.extend([Segment(7, 2, 1, (), None, (9,))])
+    assert lane.history(7) == [5, 6, 9]
+    lane.free([7])
+    lane.extend([Segment(7, 0, 1, (3,), None)])
+    assert lane.history(7) == []
+
+
 @pytest.mark.parametrize(
     ("segment", "rule"),
     [

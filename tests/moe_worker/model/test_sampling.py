@@ -1,11 +1,18 @@
+from collections.abc import Sequence
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moe_wire.messages import Sampling
-from moe_worker.model.sampling import sample, uniform
+from moe_worker.model import sampling
+from moe_worker.model.sampling import uniform
 
 LOGITS = torch.randn(8, 50, generator=torch.Generator().manual_seed(3)) * 2
+
+
+def sample(logits: torch.Tensor, samplings: Sequence[Sampling], positions: Sequence[int]) -> list[int]:
+    return sampling.sample(logits, samplings, positions, [()] * len(positions))[0]
 
 
 def test_temperature_zero_takes_the_likeliest() -> None:

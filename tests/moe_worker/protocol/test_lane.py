@@ -1,6 +1,7 @@
 from typing import Any
 
-from moe_wire.messages import Broken, Dispatch, Reset, Segment, Step, Tokens
+from moe_wire.messages import Broken, Dispatch, Logprobs, Reset, Segment, Step, Tokens
+from moe_worker.protocol.compute import Sampled
 from moe_worker.protocol.lane import Lane, State
 from moe_worker.protocol.links import Links
 from moe_worker.protocol.requests import Requests
@@ -8,6 +9,7 @@ from tests.moe_worker.protocol.recording import ROWS, RecordingCompute, Recordin
 
 LANE, OWN, HOST, NEXT, OTHER, UPSTREAM = 3, 0, 1, 10, 11, 77
 LAYER, EXPERT = 4, 40
+LOGPROBS = Logprobs(-0.5, ((42, -0.5),))
 
 
 class Seat:
@@ -147,13 +149,13 @@ def test_a_layer_that_asks_no_expert_goes_straight_on() -> None:
     assert seat.transport.take_sent() == [(NEXT, step(1, 5))]
 
 
-def test_the_last_stage_sends_tokens() -> None:
-    seat = Seat(outcome=((1, 42),), routed=False)
+def test_the_last_stage_sends_tokens_with_their_logprobs() -> None:
+    seat = Seat(outcome=Sampled(((1, 42),), (LOGPROBS,)), routed=False)
     seat.open(5)
     seat.lane.on_step(step(1, 5), UPSTREAM)
     seat.lane.advance()
     seat.lane.advance()
-    assert seat.transport.take_sent() == [(NEXT, Tokens(LANE, 5, 1, ((1, 42),)))]
+    assert seat.transport.take_sent() == [(NEXT, Tokens(LANE, 5, 1, ((1, 42),), (LOGPROBS,)))]
 
 
 def test_a_gap_breaks_the_life() -> None:

@@ -8,6 +8,7 @@ from moe_wire.messages import (
     Cancel,
     Dispatch,
     Emitted,
+    Logprobs,
     Refused,
     Reset,
     Result,
@@ -17,6 +18,7 @@ from moe_wire.messages import (
     Submit,
     Tokens,
 )
+from moe_worker.protocol.compute import Sampled
 from moe_worker.protocol.rank import RankCore
 from moe_worker.protocol.settings import Identity, Settings
 from moe_worker.protocol.transport import Answered, Arrived, Connected, ConnectionClosed, Lost
@@ -150,6 +152,16 @@ def test_tokens_stream_to_the_gateway_until_the_last() -> None:
     assert rank.core.status().blocks_used == 0
 
 
+def test_logprobs_go_with_the_token_they_belong_to() -> None:
+    rank = Rank()
+    rank.go_live()
+    rank.hear(GATEWAY, submit())
+    rank.work()
+    told = Logprobs(-0.25, ((41, -0.25), (7, -2.0)))
+    rank.hear(LAST, Tokens(0, FIRST_TERM, 1, ((9, 5), (1, 41)), (None, told)))
+    assert rank.transport.take_replied() == [(GATEWAY, Emitted(REQUEST, 0, 41, "", told))]
+
+
 def test_tokens_of_an_older_life_are_ignored() -> None:
     rank = Rank()
     rank.go_live()
@@ -276,7 +288,7 @@ def test_progress_renews_the_patience() -> None:
 
 
 def test_a_single_rank_runs_the_whole_ring_through_itself() -> None:
-    rank = Rank(stages=1, outcome=((1, 42),))
+    rank = Rank(stages=1, outcome=Sampled(((1, 42),)))
     alone = stage_view(0, epoch=2, serving={0: (0,), 1: (0,)}, lanes={0: 0})
     rank.told(View(own=alone, previous=alone, next=alone))
     rank.compute.ended = [(1, None)]

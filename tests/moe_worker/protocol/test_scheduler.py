@@ -11,8 +11,8 @@ from moe_worker.protocol.sequence import Sequence
 SAMPLING = Sampling()
 
 
-def sequence(name: int, num_prompt: int, max_tokens: int = 4) -> Sequence:
-    submit = Submit(name.to_bytes(16, "big"), tuple(range(num_prompt)), (), SAMPLING, max_tokens, ())
+def sequence(name: int, num_prompt: int, max_tokens: int = 4, sampling: Sampling = SAMPLING) -> Sequence:
+    submit = Submit(name.to_bytes(16, "big"), tuple(range(num_prompt)), (), sampling, max_tokens, ())
     return Sequence(submit, connection=1)
 
 
@@ -24,6 +24,11 @@ def shape(micro: Micro | None) -> list[tuple[int, int, int, int, bool]]:
     """(sequence, start, count, new blocks, sampled) of each segment."""
     assert micro is not None
     return [(s.sequence, s.start, s.count, len(s.new_blocks), s.sampling is not None) for s in micro.segments]
+
+
+def histories(micro: Micro | None) -> list[tuple[int, ...]]:
+    assert micro is not None
+    return [segment.history for segment in micro.segments]
 
 
 def test_a_prompt_is_cut_into_chunks_and_only_its_end_is_sampled() -> None:
@@ -90,6 +95,21 @@ def test_a_restart_puts_everything_back_in_order_and_forgets_what_was_freed() ->
     assert shape(micro) == [(4, 0, 2, 1, True), (5, 0, 2, 1, True)]
     assert micro is not None
     assert micro.freed == ()
+
+
+def test_the_last_stage_is_told_every_token_once_in_each_life_and_only_where_it_must_know() -> None:
+    plan = scheduler(max_step_tokens=2, num_blocks=16)
+    penalized, plain = sequence(1, 3, sampling=Sampling(presence_penalty=0.5)), sequence(2, 1)
+    plan.add(penalized)
+    assert histories(plan.form()) == [()]
+    assert histories(plan.form()) == [(0, 1, 2)]
+    plan.accept(1, 9)
+    plan.add(plain)
+    assert histories(plan.form()) == [(9,), ()]
+    plan.accept(1, 8)
+    plan.restart()
+    plan.remove(plain)
+    assert [histories(plan.form()) for _ in range(3)] == [[()], [()], [(0, 1, 2, 9, 8)]]
 
 
 def test_removing_a_waiting_sequence_leaves_no_trace() -> None:

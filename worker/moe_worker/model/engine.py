@@ -123,10 +123,12 @@ class Engine:
             return self._device.rows_out(batch.x, [batch.num_rows])[0]
         wanted = [(segment, segment.sampling) for segment in batch.segments if segment.sampling is not None]
         if not wanted:
-            return ()
+            return Sampled(())
         positions = [segment.start + segment.count for segment, _ in wanted]
-        tokens = sample(self.logits(batch), [sampling for _, sampling in wanted], positions)
-        return tuple((segment.sequence, token) for (segment, _), token in zip(wanted, tokens, strict=True))
+        histories = [batch.cache.history(segment.sequence) for segment, _ in wanted]
+        tokens, logprobs = sample(self.logits(batch), [sampling for _, sampling in wanted], positions, histories)
+        named = tuple((segment.sequence, token) for (segment, _), token in zip(wanted, tokens, strict=True))
+        return Sampled(named, tuple(logprobs) if any(logprobs) else ())
 
     @torch.inference_mode()
     def logits(self, batch: Batch) -> torch.Tensor:

@@ -13,10 +13,11 @@ from moe_wire.messages import Segment
 
 @dataclass(slots=True)
 class Table:
-    """The blocks of one sequence, in order, and how many tokens they hold."""
+    """The blocks of one sequence, in order, how many tokens they hold, and those of its tokens that were told."""
 
     blocks: list[int] = field(default_factory=list)
     length: int = 0
+    history: list[int] = field(default_factory=list)
 
 
 class LaneCache:
@@ -48,6 +49,7 @@ class LaneCache:
             assert segment.start == table.length, f"sequence {segment.sequence} has {table.length}, not {segment.start}"
             table.blocks.extend(segment.new_blocks)
             table.length += segment.count
+            table.history.extend(segment.history)
             assert table.length <= len(table.blocks) * self.block_size, f"sequence {segment.sequence} lacks blocks"
 
     def free(self, sequences: Sequence[int]) -> None:
@@ -70,6 +72,10 @@ class LaneCache:
         """Where each token of a segment lies."""
         size, blocks = self.block_size, self.tables[segment.sequence].blocks
         return [blocks[p // size] * size + p % size for p in range(segment.start, segment.start + segment.count)]
+
+    def history(self, sequence: int) -> Sequence[int]:
+        """The tokens of a sequence, where its sampling needs them."""
+        return self.tables[sequence].history
 
     def padded_blocks(self, sequence: int, count: int) -> list[int]:
         """The first `count` blocks of a sequence; the empty block after its end."""

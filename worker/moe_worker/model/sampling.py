@@ -6,16 +6,20 @@ from collections.abc import Sequence
 
 import torch
 
-from moe_wire.messages import Sampling
+from moe_wire.messages import Logprobs, Sampling
 
 
-def sample(logits: torch.Tensor, samplings: Sequence[Sampling], positions: Sequence[int]) -> list[int]:
-    """One token per row of logits [rows, vocab]; `positions` are those that the tokens will stand at."""
+def sample(
+    logits: torch.Tensor, samplings: Sequence[Sampling], positions: Sequence[int], histories: Sequence[Sequence[int]]
+) -> tuple[list[int], list[Logprobs | None]]:
+    """One token per row of logits [rows, vocab]; `positions` are those that the tokens will stand at, `histories` the
+    tokens before them where the sampling needs them.
+    """
     tokens: list[int] = logits.argmax(-1).tolist()
     for row, (sampling, position) in enumerate(zip(samplings, positions, strict=True)):
         if sampling.temperature > 0:
             tokens[row] = _draw(logits[row], sampling, position)
-    return tokens
+    return tokens, [None] * len(tokens)
 
 
 def uniform(seed: int, position: int) -> float:

@@ -10,13 +10,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from moe_wire.messages import Payload, Segment
+from moe_wire.messages import Logprobs, Payload, Segment
 
 Batch = Any
 """A step's activations in one stage. Opaque: made by begin(), changed by attend() and combine(), ended by finish()."""
 
-Sampled = tuple[tuple[int, int], ...]
-"""(sequence, token) for each segment that asked for a sample, in the order of the segments."""
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """(sequence, token) for each segment that asked for a sample, in the order of the segments.
+
+    `logprobs` is empty, or has one for each of the tokens (None where nobody asked).
+    """
+
+    tokens: tuple[tuple[int, int], ...]
+    logprobs: tuple[Logprobs | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,8 @@ class Compute(Protocol):
     def finish(self, batch: Batch) -> Payload | Sampled:
         """The hidden states for the next stage; in the last stage the sampled tokens.
 
-        A token is a pure function of its segment's logits, sampling parameters and position (start + count).
+        A token is a pure function of its segment's logits, sampling parameters, position (start + count) and, where
+        they need it, the sequence's history: all that its segments have told since it was last freed.
         """
 
     def load(self, expert: int) -> None:

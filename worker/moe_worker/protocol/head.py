@@ -10,7 +10,7 @@ accepted a higher term and says so; then it returns its requests. A gateway take
 both emit is one token.
 """
 
-from moe_wire.messages import DType, Emitted, Payload, Returned, Step, Submit, Tokens
+from moe_wire.messages import DType, Emitted, Logprobs, Payload, Returned, Step, Submit, Tokens
 from moe_worker.protocol.lane import Lane
 from moe_worker.protocol.limits import refusal
 from moe_worker.protocol.links import Links
@@ -128,8 +128,9 @@ class Head:
         self._finished_steps += 1
         self._may_form = True
         self._has_progressed = True
-        for number, token in message.tokens:
-            self._emit(number, token)
+        logprobs = message.logprobs or (None,) * len(message.tokens)
+        for (number, token), logprob in zip(message.tokens, logprobs, strict=True):
+            self._emit(number, token, logprob)
         return True
 
     # Patience.
@@ -158,12 +159,13 @@ class Head:
             blocks_used=self._scheduler.blocks_used,
         )
 
-    def _emit(self, number: int, token: int) -> None:
+    def _emit(self, number: int, token: int, logprobs: Logprobs | None) -> None:
         sequence = self._scheduler.accept(number, token)
         if sequence is None:
             return
         finish = sequence.finish
-        self._links.reply(sequence.connection, Emitted(sequence.request, sequence.num_generated - 1, token, finish))
+        position = sequence.num_generated - 1
+        self._links.reply(sequence.connection, Emitted(sequence.request, position, token, finish, logprobs))
         if finish:
             self._drop(sequence)
 

@@ -203,7 +203,7 @@ class Lane:
         if isinstance(outcome, Payload):
             message = Step(step.lane, step.term, step.step, step.segments, step.freed, outcome)
         else:
-            message = Tokens(step.lane, step.term, step.step, outcome)
+            message = Tokens(step.lane, step.term, step.step, outcome.tokens, outcome.logprobs)
         self._links.send(self._next_seat, message)
 
     def _accept(self, term: int, connection: ConnectionId) -> None:

@@ -153,5 +153,12 @@ class _Draft:
         sequence.num_announced = len(sequence.blocks)
         sequence.scheduled = end
         sampling = sequence.sampling if end == len(sequence.tokens) else None
-        self.segments.append(Segment(sequence.number, start, count, new_blocks, sampling))
+        history = _untold(sequence) if sampling is not None and sampling.needs_history else ()
+        self.segments.append(Segment(sequence.number, start, count, new_blocks, sampling, history))
         self.tokens.append(sequence.tokens[start:end])
+
+
+def _untold(sequence: Sequence) -> tuple[int, ...]:
+    """The tokens that the last stage does not know yet; it knows them all from now on."""
+    start, sequence.num_told = sequence.num_told, len(sequence.tokens)
+    return tuple(sequence.tokens[start:])

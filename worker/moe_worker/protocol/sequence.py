@@ -8,7 +8,8 @@ class Sequence:
     """`tokens` are prompt and generated ones; those before `scheduled` are in the cache once the steps in flight are
     done.
 
-    `blocks` are its KV blocks in order of position, the first `num_announced` of them known to the other ranks.
+    `blocks` are its KV blocks in order of position, the first `num_announced` of them known to the other ranks; the
+    last stage knows the first `num_told` tokens where the sampling needs them.
     `number` names it in the lane while it runs; every admission gives a new one, so tokens for an earlier life of it
     fall through.
     """
@@ -19,6 +20,7 @@ class Sequence:
         "max_tokens",
         "num_announced",
         "num_prompt",
+        "num_told",
         "number",
         "request",
         "sampling",
@@ -39,6 +41,7 @@ class Sequence:
         self.scheduled = 0
         self.blocks: list[int] = []
         self.num_announced = 0
+        self.num_told = 0
 
     @property
     def num_pending(self) -> int:
@@ -62,3 +65,4 @@ class Sequence:
         self.scheduled = 0
         self.blocks = []
         self.num_announced = 0
+        self.num_told = 0

@@ -138,7 +138,7 @@ class FakeCompute:
                 position = segment.start + segment.count
                 token = self._model.sample(batch.hidden[row], segment.sampling.seed, position)
                 sampled.append((segment.sequence, token))
-        return tuple(sampled)
+        return Sampled(tuple(sampled))
 
     def load(self, expert: int) -> None:
         assert expert not in self._held
