@@ -1,6 +1,8 @@
 """The planner's front: inputs -> plan, or a PlanError. A list of steps; each lives in a module of its own."""
 
-from moe_planner.inputs import Constraints, Hardware, Workload
+from moe_planner.calibration import Calibration
+from moe_planner.inputs import Constraints, Hardware, Loads, Targets, Workload
+from moe_planner.layout import Layout
 from moe_planner.model import ModelShape
 from moe_planner.placement import gpus_per_pod, place
 from moe_planner.reasoning import conclude, reason
@@ -10,8 +12,22 @@ from moe_planner.search import choose
 from moe_planner.verification import verify
 
 
-def plan(shape: ModelShape, hardware: Hardware, workload: Workload, constraints: Constraints) -> Plan:
-    """Same input, byte-identical plan. Raises PlanError(field, value, rule, remedy)."""
+def plan(
+    shape: ModelShape,
+    hardware: Hardware,
+    workload: Workload,
+    constraints: Constraints,
+    *,
+    targets: Targets = Targets(),
+    loads: Loads = Loads(),
+    calibration: Calibration = Calibration(),
+    current: Layout | None = None,
+) -> Plan:
+    """Same input, byte-identical plan. Raises PlanError(field, value, rule, remedy).
+
+    `targets` are judged in the verification; `loads` and `calibration` correct the predictions; `current` is the
+    layout that runs now, from which the new one moves the least.
+    """
     check_inputs(shape, hardware, workload, constraints)
     choice = choose(shape, hardware, workload, constraints)
     best = choice.best
