@@ -80,7 +80,8 @@ async def test_a_drained_gateway_finishes_its_streams_and_leaves_with_0(checkpoi
             rest = [line async for line in lines if line]
         assert rest[-1] == "data: [DONE]"
         assert '"finish_reason":"length"' in rest[-2]
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        async with asyncio.timeout(30):
+            assert await process.wait() == 0
     finally:
         if process.returncode is None:
             process.kill()

@@ -128,7 +128,8 @@ async def test_a_choice_that_has_stopped_frees_its_head_while_others_go_on(gatew
     [other] = gateway.text_model.encode("n", add_special_tokens=False)
     request = gateway.client.completions.create(model="demo-model", prompt=[[stop], [other]], max_tokens=9, stop="oo")
     task = asyncio.create_task(request)
-    await asyncio.wait_for(head.cancelled.wait(), 30)
+    async with asyncio.timeout(30):
+        await head.cancelled.wait()
     assert gateway.balancer.num_live == 1
     head.resumed.set()
     answer = await task
@@ -167,7 +168,8 @@ async def test_a_client_that_leaves_frees_its_head_at_once(gateway: Gateway, is_
         await (await task).close()
     else:
         task.cancel()
-    await asyncio.wait_for(head.cancelled.wait(), 5)
+    async with asyncio.timeout(5):
+        await head.cancelled.wait()
     assert head.cancels == [head.submits[0].request]
     assert gateway.balancer.num_live == 0
 

@@ -60,9 +60,11 @@ async def look(probe: Json, address: str, ports: dict[str, int], execute: Execut
     timeout = Timing.read(probe).timeout
     try:
         if spec := probe.get("httpGet"):
-            return await asyncio.wait_for(_http(spec, address, ports), timeout)
+            async with asyncio.timeout(timeout):
+                return await _http(spec, address, ports)
         if spec := probe.get("tcpSocket"):
-            return await asyncio.wait_for(_tcp(spec, address, ports), timeout)
+            async with asyncio.timeout(timeout):
+                return await _tcp(spec, address, ports)
         if spec := probe.get("exec"):
             code, output = await execute(list(spec["command"]), timeout)
             return "" if code == 0 else f"command ended with {code}: {output}"

@@ -133,7 +133,8 @@ class Services:
         for step in range(len(addresses)):
             address = addresses[(first + step) % len(addresses)]
             try:
-                return await asyncio.wait_for(asyncio.open_connection(*address), CONNECT_SECONDS)
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    return await asyncio.open_connection(*address)
             except (OSError, TimeoutError):
                 continue
         return None

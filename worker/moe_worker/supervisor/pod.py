@@ -215,7 +215,9 @@ class Supervisor:
         if due is None:
             return
         try:
-            await asyncio.wait_for(self._report_wanted.wait(), max(due - time.monotonic(), 0.0))
+            # Not wait_for: until Python 3.12 it loses a cancellation that comes together with the event.
+            async with asyncio.timeout(max(due - time.monotonic(), 0.0)):
+                await self._report_wanted.wait()
         except TimeoutError:
             self._report_wanted.set()
 
