@@ -7,7 +7,7 @@ from moe_worker.model.kv import LaneCache
 
 
 def cache() -> LaneCache:
-    return LaneCache(layers=2, kv_heads=1, head_dim=4, blocks=8, block_size=4, like=torch.empty(0))
+    return LaneCache(layers=2, heads=2, width=4, blocks=8, block_size=4, like=torch.empty(0))
 
 
 def test_a_sequence_has_the_blocks_that_it_was_given() -> None:
@@ -15,7 +15,8 @@ def test_a_sequence_has_the_blocks_that_it_was_given() -> None:
     lane.extend([Segment(7, 0, 5, (3, 1), None), Segment(8, 0, 2, (0,), None)])
     assert lane.blocks_in_use == 3
     assert lane.slots(Segment(7, 2, 3, (), None)) == [14, 15, 4]
-    assert lane.padded_blocks(7, 4) == [3, 1, 8, 8]
+    assert lane.padded_blocks(7, 0, 4) == [3, 1, 8, 8]
+    assert lane.padded_blocks(7, 1, 2) == [1, 8]
 
 
 def test_freed_blocks_may_be_named_again_and_come_back_empty() -> None:

@@ -93,7 +93,7 @@ def _plan(cache: LaneCache, count: int, keys: int, pieces: Sequence[Piece], is_w
     rows = None
     if not is_whole:
         rows = torch.tensor([piece.row + i for piece in pieces for i in range(count)], device=device)
-    blocks = [b for piece in pieces for b in cache.padded_blocks(piece.sequence, keys // cache.block_size)]
+    blocks = [b for piece in pieces for b in cache.padded_blocks(piece.sequence, 0, keys // cache.block_size)]
     last = torch.tensor([[[[piece.start + i]] for i in range(count)] for piece in pieces], device=device)
     hidden = torch.arange(keys, device=device) > last
     mask = torch.zeros(hidden.shape, device=device).masked_fill_(hidden, float("-inf"))

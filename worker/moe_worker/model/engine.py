@@ -157,8 +157,8 @@ class Engine:
         config, settings = self.config, self.settings
         return LaneCache(
             layers=settings.num_layers,
-            kv_heads=config.kv_heads,
-            head_dim=config.head_dim,
+            heads=2 * config.kv_heads,
+            width=config.head_dim,
             blocks=settings.blocks_per_lane,
             block_size=settings.block_size,
             like=self._like,

@@ -1,6 +1,6 @@
 """The paged KV cache of one lane in one stage. It mirrors the block tables of the lane's head, and checks them.
 
-Legend of shapes: H heads, K key-value heads, D head_dim, B blocks of a table, T tokens.
+Legend of shapes: H heads of a token's row, D their width, B blocks of a table, T tokens.
 """
 
 from collections.abc import Sequence
@@ -21,16 +21,16 @@ class Table:
 
 
 class LaneCache:
-    """A lane's keys and values: `data` [layers, 2 * K, (blocks + 1) * block_size, D], the keys' heads first.
+    """A lane's rows: `data` [layers, H, (blocks + 1) * block_size, D]. What the heads of a row are is the attention's.
 
     The last block belongs to nobody and stays zero: short tables are filled up with it.
     """
 
-    def __init__(self, *, layers: int, kv_heads: int, head_dim: int, blocks: int, block_size: int, like: torch.Tensor):
+    def __init__(self, *, layers: int, heads: int, width: int, blocks: int, block_size: int, like: torch.Tensor):
         self.blocks = blocks
         self.block_size = block_size
-        self.data = like.new_zeros((layers, 2 * kv_heads, (blocks + 1) * block_size, head_dim))
-        self._paged = self.data.view(layers, 2 * kv_heads, blocks + 1, block_size * head_dim)
+        self.data = like.new_zeros((layers, heads, (blocks + 1) * block_size, width))
+        self._paged = self.data.view(layers, heads, blocks + 1, block_size * width)
         # Views by layer, made once: making them is as dear as using them.
         self._layers = list(zip(self.data.unbind(), self._paged.unbind(), strict=True))
         self.tables: dict[int, Table] = {}
@@ -57,12 +57,12 @@ class LaneCache:
         for sequence in sequences:
             self.tables.pop(sequence, None)
 
-    def write(self, layer: int, slots: torch.Tensor, keys_values: torch.Tensor) -> None:
-        """Puts keys_values [T, 2 * K, D] of the cache's layer (from 0) at slots [T]."""
-        self._layers[layer][0].index_copy_(1, slots, keys_values.transpose(0, 1))
+    def write(self, layer: int, slots: torch.Tensor, rows: torch.Tensor) -> None:
+        """Puts rows [T, H, D] of the cache's layer (from 0) at slots [T]."""
+        self._layers[layer][0].index_copy_(1, slots, rows.transpose(0, 1))
 
     def read(self, layer: int, blocks: torch.Tensor) -> torch.Tensor:
-        """What the blocks [B] hold: [2 * K, B, block_size * D], copied."""
+        """What the blocks [B] hold: [H, B, block_size * D], copied."""
         return self._layers[layer][1].index_select(1, blocks)
 
     def clear(self) -> None:
@@ -77,9 +77,9 @@ class LaneCache:
         """The tokens of a sequence, where its sampling needs them."""
         return self.tables[sequence].history
 
-    def padded_blocks(self, sequence: int, count: int) -> list[int]:
-        """The first `count` blocks of a sequence; the empty block after its end."""
-        blocks = self.tables[sequence].blocks[:count]
+    def padded_blocks(self, sequence: int, first: int, count: int) -> list[int]:
+        """`count` blocks of a sequence from its `first` on; the empty block after its end."""
+        blocks = self.tables[sequence].blocks[first : first + count]
         return blocks + [self.blocks] * (count - len(blocks))
 
     def _claim(self, fresh: list[int]) -> None:
