@@ -1,12 +1,20 @@
-"""Tokens from logits: a pure function of (parameters, logits, position), with no generator to fall out of step."""
+"""Tokens from logits: a pure function of (parameters, logits, history, seed, position), with no generator to fall out
+of step, so that whoever continues a request continues it identically.
+
+Each row is judged alone and in double precision: what stands beside it in the batch cannot change it.
+"""
 
 import hashlib
+import math
 import struct
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
 
 from moe_wire.messages import Logprobs, Sampling
+
+_FEW = 256  # a draw seldom falls beyond the likeliest; sorting a whole vocabulary takes milliseconds
 
 
 def sample(
@@ -16,10 +24,17 @@ def sample(
     tokens before them where the sampling needs them.
     """
     tokens: list[int] = logits.argmax(-1).tolist()
-    for row, (sampling, position) in enumerate(zip(samplings, positions, strict=True)):
-        if sampling.temperature > 0:
-            tokens[row] = _draw(logits[row], sampling, position)
-    return tokens, [None] * len(tokens)
+    logprobs: list[Logprobs | None] = [None] * len(tokens)
+    rows = zip(samplings, positions, histories, strict=True)
+    for index, (sampling, position, history) in enumerate(rows):
+        if not (_is_adjusted(sampling) or sampling.temperature > 0 or sampling.logprobs >= 0):
+            continue
+        row = logits[index].double().cpu()
+        if _is_adjusted(sampling) or sampling.temperature > 0:
+            tokens[index] = _choose(_adjust(row, sampling, position, history), sampling, position)
+        if sampling.logprobs >= 0:
+            logprobs[index] = _logprobs(row, tokens[index], sampling.logprobs)
+    return tokens, logprobs
 
 
 def uniform(seed: int, position: int) -> float:
@@ -28,14 +43,100 @@ def uniform(seed: int, position: int) -> float:
     return (int.from_bytes(digest, "little") >> 11) / (1 << 53)
 
 
-def _draw(logits: torch.Tensor, sampling: Sampling, position: int) -> int:
-    """Temperature, then top-k, then top-p; then the token in which the uniform number falls, the likeliest first."""
-    scaled, order = torch.sort(logits.double().cpu() / sampling.temperature, descending=True, stable=True)
-    if sampling.top_k > 0:
-        scaled = scaled[: sampling.top_k]
-    sums = torch.softmax(scaled, -1).cumsum(-1)
+def _is_adjusted(sampling: Sampling) -> bool:
+    return sampling.needs_history or bool(sampling.logit_bias)
+
+
+def _adjust(row: torch.Tensor, sampling: Sampling, position: int, history: Sequence[int]) -> torch.Tensor:
+    """The row after penalties and then the bias, so that a bias of 100 decides whatever the penalties say."""
+    if not _is_adjusted(sampling):
+        return row
+    row = row.clone()
+    if sampling.needs_history:
+        assert len(history) == position, f"{len(history)} tokens are known before position {position}"
+        _penalise(row, sampling, history)
+    # A token that the model does not have cannot be drawn anyway.
+    bias = [(token, value) for token, value in sampling.logit_bias if token < len(row)]
+    if bias:
+        tokens, values = zip(*bias, strict=True)
+        row.index_add_(0, torch.tensor(tokens), torch.tensor(values, dtype=row.dtype))
+    return row
+
+
+def _penalise(row: torch.Tensor, sampling: Sampling, history: Sequence[int]) -> None:
+    """As transformers (repetition: https://arxiv.org/abs/1909.05858) and OpenAI (presence, frequency) define them."""
+    if sampling.repetition_penalty != 1.0:
+        seen = torch.tensor(sorted(set(history)))
+        scores = row[seen]
+        row[seen] = torch.where(scores > 0, scores / sampling.repetition_penalty, scores * sampling.repetition_penalty)
+    counts = Counter(history[sampling.num_prompt :])
+    if counts:
+        generated = torch.tensor(list(counts))
+        times = torch.tensor(list(counts.values()), dtype=row.dtype)
+        row[generated] -= sampling.presence_penalty + sampling.frequency_penalty * times
+
+
+def _choose(row: torch.Tensor, sampling: Sampling, position: int) -> int:
+    return _draw(row, sampling, position) if sampling.temperature > 0 else int(row.argmax())
+
+
+def _draw(row: torch.Tensor, sampling: Sampling, position: int) -> int:
+    """Temperature, then top-k, top-p and min-p; then the token in which the uniform number falls, the likeliest
+    first.
+    """
+    scaled = row / sampling.temperature
+    top_k = sampling.top_k if 0 < sampling.top_k < len(scaled) else len(scaled)
+    number = uniform(sampling.seed, position)
+    for count in (min(_FEW, top_k), top_k):
+        values, order = _likeliest(scaled, count)
+        total = torch.logsumexp(values if len(values) == top_k else scaled, -1)
+        # Of a top-k set that is known in part only, not even the sum is known.
+        if len(values) == top_k or top_k == len(scaled):
+            place = _place(values, total, sampling, number, is_whole=len(values) == top_k)
+            if place is not None:
+                return int(order[place])
+    raise AssertionError("the whole set always has a place for the number")
+
+
+def _likeliest(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """At most the `count` highest, in falling order, equal ones by their index: fewer only where others equal the
+    last, which a sort of all of them decides.
+    """
+    if len(scores) > _FEW and count <= _FEW:
+        order = (scores > scores.topk(count + 1).values[-1]).nonzero().flatten()
+        if len(order) == count:
+            values, places = torch.sort(scores[order], descending=True, stable=True)
+            return values, order[places]
+    values, order = torch.sort(scores, descending=True, stable=True)
+    return values[:count], order[:count]
+
+
+def _place(
+    values: torch.Tensor, total: torch.Tensor, sampling: Sampling, number: float, *, is_whole: bool
+) -> int | None:
+    """Which of the likeliest is drawn; None where that depends on tokens after them. `total` is the logarithm of the
+    sum of all exponentials.
+    """
+    sums = (values - total).exp().cumsum(-1)
+    kept = len(sums) if is_whole else len(sums) + 1
     # The smallest set whose probability reaches top_p: all tokens before which less than top_p has been collected.
-    kept = 1 + int(torch.searchsorted(sums, min(sampling.top_p, 1.0))) if sampling.top_p < 1.0 else len(sums)
-    sums = sums[: min(kept, len(sums))]
-    place = int(torch.searchsorted(sums, uniform(sampling.seed, position) * float(sums[-1]), right=True))
-    return int(order[min(place, len(sums) - 1)])
+    if sampling.top_p < 1.0:
+        kept = min(kept, 1 + int(torch.searchsorted(sums, sampling.top_p)))
+    if sampling.min_p > 0:
+        num_likely = int((values >= values[0] + math.log(sampling.min_p)).sum())
+        kept = min(kept, num_likely if num_likely < len(sums) else kept)
+    is_open = kept > len(sums)
+    if is_open and (sampling.top_p < 1.0 or sampling.min_p > 0):
+        return None
+    kept = max(kept, 1)
+    mass = 1.0 if is_open else float(sums[kept - 1])
+    place = int(torch.searchsorted(sums, number * mass, right=True))
+    return None if is_open and place >= len(sums) else min(place, kept - 1)
+
+
+def _logprobs(row: torch.Tensor, token: int, num_top: int) -> Logprobs:
+    """Of the model's own distribution, which penalties, bias and temperature do not touch."""
+    scores = torch.log_softmax(row, -1)
+    values, tokens = scores.topk(min(num_top, len(scores)))
+    top = sorted(zip(tokens.tolist(), values.tolist(), strict=True), key=lambda one: (-one[1], one[0]))
+    return Logprobs(float(scores[token]), tuple(top))
