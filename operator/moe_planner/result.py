@@ -11,7 +11,11 @@ Basis = Literal["given", "assumed", "measured", "derived"]
 
 @dataclass(frozen=True, kw_only=True)
 class Degrees:
-    """Expert ranks per stage, stages, tensor and sequence parallelism, replicas."""
+    """Expert ranks per stage, stages, tensor and sequence parallelism, replicas.
+
+    Tensor and sequence ranks together sit in one seat: they share its experts' matrices, its lane's attention heads
+    and its lane's tokens.
+    """
 
     expert: int
     pipeline: int
@@ -20,9 +24,17 @@ class Degrees:
     data: int = 1
 
     @property
+    def gpus_per_seat(self) -> int:
+        return self.tensor * self.sequence
+
+    @property
+    def gpus_per_stage(self) -> int:
+        return self.expert * self.gpus_per_seat
+
+    @property
     def num_ranks(self) -> int:
         """GPUs of all replicas."""
-        return self.expert * self.pipeline * self.tensor * self.sequence * self.data
+        return self.gpus_per_stage * self.pipeline * self.data
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from moe_planner.amounts import gib as gib
 from moe_planner.errors import PlanError
 from moe_planner.inputs import Constraints, Hardware, Workload
 from moe_planner.memory import USABLE_SHARE, Memory, experts_per_rank, memory_per_gpu, usable_bytes
@@ -146,12 +147,3 @@ def _too_little_memory(candidates: list[Candidate], shape: ModelShape, hardware:
         f"{gib(memory.buffers)}), and {USABLE_SHARE:.0%} of its memory is usable",
         f"use GPUs of at least {gib(needed)}, more nodes, or a smaller engine.blocksPerLane",
     )
-
-
-def gib(value: float) -> str:
-    """Bytes for people."""
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.4g} {unit}"
-        value /= 1024
-    return f"{value:.4g} GiB"

@@ -52,8 +52,8 @@ def test_pods_and_masks_are_kept_unless_given_anew() -> None:
 
 
 def test_room_knows_how_many_experts_fit_the_memory() -> None:
-    tight = deployment("small", hardware={"nodes": 2, "gpusPerNode": 4, "gpuMemory": "7Mi"})
-    assert room(stage(), tight.spec).experts_per_rank == 5
+    tight = deployment("small", hardware={"nodes": 2, "gpusPerNode": 4, "gpuMemory": "6Mi"})
+    assert room(stage(), tight.spec).experts_per_rank == 4
     assert room(stage()).experts_per_rank is None
 
 

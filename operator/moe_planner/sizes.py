@@ -1,0 +1,89 @@
+"""What the stages of a pipeline weigh: layers are summed once, equal stages are told once. Knows no hardware."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from moe_planner.flops import lane_flops
+from moe_planner.model import ModelShape
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSizes:
+    """One stage. Bytes and FLOP are sums over its layers.
+
+    `lane_bytes` are the weights that every lane visits (attention, router, shared and dense networks), and
+    `lane_flops` what a token costs in them; `embeddings` counts the vocabulary matrices that the stage holds.
+    `kv_bytes_per_token` is what a lane stores for a token; of it, `window_kv_bytes_per_token` belongs to the
+    `window_layers`, which read no more than a window of it.
+    """
+
+    layers: int
+    expert_layers: int
+    window_layers: int
+    lane_bytes: int
+    lane_flops: int
+    kv_bytes_per_token: int
+    window_kv_bytes_per_token: int
+    embeddings: int
+
+    @property
+    def full_layers(self) -> int:
+        """Layers that attend to all that came before."""
+        return self.layers - self.window_layers
+
+
+def layers_of_stages(layers: int, stages: int) -> tuple[int, ...]:
+    """Layers of each stage: as even as can be, the first stages take what remains."""
+    return tuple(layers // stages + (stage < layers % stages) for stage in range(stages))
+
+
+@lru_cache(maxsize=1024)
+def stage_sizes(shape: ModelShape, stages: int) -> tuple[StageSizes, ...]:
+    """The different stages of a pipeline, in their order. Remembered: the search asks for the same ones again."""
+    found: dict[StageSizes, None] = {}
+    first = 0
+    for stage, layers in enumerate(layers_of_stages(shape.layers, stages)):
+        ends = (stage == 0) + (stage == stages - 1 and not (stages == 1 and shape.tied_embeddings))
+        found[_stage(shape, first, first + layers, ends)] = None
+        first += layers
+    return tuple(found)
+
+
+def whole_model(shape: ModelShape) -> StageSizes:
+    """All layers as if they were one stage."""
+    return stage_sizes(shape, 1)[0]
+
+
+def _stage(shape: ModelShape, first: int, last: int, embeddings: int) -> StageSizes:
+    start, end = _sums(shape)[first], _sums(shape)[last]
+    layers, experts, windows, weights, flops, cache, window_cache = (b - a for a, b in zip(start, end, strict=True))
+    return StageSizes(
+        layers=layers,
+        expert_layers=experts,
+        window_layers=windows,
+        lane_bytes=weights,
+        lane_flops=flops,
+        kv_bytes_per_token=cache,
+        window_kv_bytes_per_token=window_cache,
+        embeddings=embeddings,
+    )
+
+
+@lru_cache(maxsize=16)
+def _sums(shape: ModelShape) -> tuple[tuple[int, ...], ...]:
+    """Sums over the first 0, 1, 2, ... layers of what a stage adds up, in the order of its fields."""
+    cache = shape.kv_bytes_per_token_per_layer
+    sums = [(0, 0, 0, 0, 0, 0, 0)]
+    for layer in range(shape.layers):
+        has_window = layer in shape.window_layers
+        own = (
+            1,
+            int(layer not in shape.dense_layers),
+            int(has_window),
+            shape.attention_bytes_of(layer),
+            lane_flops(shape, layer),
+            cache,
+            cache if has_window else 0,
+        )
+        sums.append(tuple(before + here for before, here in zip(sums[-1], own, strict=True)))
+    return tuple(sums)
