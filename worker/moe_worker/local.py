@@ -21,7 +21,7 @@ from moe_worker import fork_server
 from moe_worker.local_client import LocalClient
 from moe_worker.logs import Logger
 from moe_worker.main import import_rank
-from moe_worker.model.config import read_config
+from moe_worker.model.families.registry import read_family
 from moe_worker.protocol.view import SeatView, StageView, View
 from moe_worker.rank_settings import RankSettings
 from moe_worker.supervisor.crew import TICK_S, Crew
@@ -44,7 +44,7 @@ class LocalCluster:
         self._stages = stages
         self._ranks = ranks
         self._engine = dict(engine or {})
-        self._config = read_config(model)
+        self._config = read_family(model).config
         if self._config.layers % stages:
             raise ValueError(f"{self._config.layers} layers cannot be cut into {stages} equal stages; use a divisor")
         self._selector = selectors.DefaultSelector()
@@ -153,8 +153,8 @@ class LocalCluster:
 
     def _stage(self, stage: int) -> StageView:
         layers = self._config.layers // self._stages
-        num_experts = layers * self._config.experts
-        first_rank, first_expert = stage * self._ranks, stage * num_experts
+        experts = self._config.expert_ids(range(stage * layers, (stage + 1) * layers))
+        first_rank = stage * self._ranks
         ranks = range(first_rank, first_rank + self._ranks)
         return StageView(
             stage=stage,
@@ -163,7 +163,7 @@ class LocalCluster:
                 rank: SeatView(rank=rank, pod_uid=POD, gpu=rank, address=self._ports.address(rank)) for rank in ranks
             },
             serving={
-                first_expert + index: (first_rank + index * self._ranks // num_experts,) for index in range(num_experts)
+                expert: (first_rank + index * self._ranks // len(experts),) for index, expert in enumerate(experts)
             },
             loading={},
             lanes={lane: first_rank + lane for lane in range(self._ranks)},

@@ -8,8 +8,8 @@ import torch
 
 from moe_wire.messages import Payload, Sampling, Segment
 from moe_worker.device.cpu import CpuDevice
-from moe_worker.model.config import read_config
 from moe_worker.model.engine import Engine, open_engine
+from moe_worker.model.families.registry import read_family
 from moe_worker.protocol.settings import Settings
 
 GREEDY = Sampling()
@@ -32,8 +32,8 @@ def make_engine(folder: Path, experts: Sequence[int], dtype: str = "float32", **
 
 def whole_engine(folder: Path, dtype: str = "float32", **settings: int) -> Engine:
     """All layers and experts in one engine."""
-    config = read_config(folder)
-    experts = range(config.layers * config.experts)
+    config = read_family(folder).config
+    experts = config.expert_ids(range(config.layers))
     settings = {"stage": 0, "stages": 1, "first_layer": 0, "num_layers": config.layers} | settings
     return make_engine(folder, experts, dtype, **settings)
 
@@ -54,7 +54,7 @@ class Driver:
     def whole(cls, engine: Engine, **options: int) -> "Driver":
         """A driver of one engine that has everything."""
         config = engine.config
-        return cls([engine], dict.fromkeys(range(config.layers * config.experts), engine), **options)
+        return cls([engine], dict.fromkeys(config.expert_ids(range(config.layers)), engine), **options)
 
     def segment(self, sequence: int, start: int, count: int, sampling: Sampling | None) -> Segment:
         table = self.tables.setdefault(sequence, [])

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from moe_worker.device.cpu import CpuDevice
-from moe_worker.model.config import read_config
 from moe_worker.model.engine import Engine, open_engine
 from moe_worker.model.errors import CheckpointError
+from moe_worker.model.families.registry import read_family
 from moe_worker.protocol.settings import Settings
 
 DECLARED = {"layers": 4, "experts": 8, "expertsPerToken": 2, "hiddenSize": 64, "heads": 4, "keyValueHeads": 2}
@@ -59,11 +59,14 @@ def test_a_missing_folder_or_config_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model_type": "mixtral"}, "model_type 'mixtral': this worker runs qwen3_moe"),
+        ({"model_type": "llama"}, "model_type 'llama': this worker runs qwen3_moe, "),
         ({"hidden_size": "64"}, "hidden_size '64'"),
         ({"attention_bias": True}, "attention_bias"),
-        ({"mlp_only_layers": [1]}, "mlp_only_layers"),
-        ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "rope type 'yarn'"),
+        ({"use_sliding_window": True}, "use_sliding_window"),
+        ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
+        ({"quantization_config": {"quant_method": "fp8"}}, "quantization_config {'quant_method': 'fp8'}"),
+        ({"rope_parameters": {"rope_type": "longrope"}}, "rope type 'longrope'"),
+        ({"rope_parameters": {"rope_type": "yarn"}}, "yarn needs factor and original_max_position_embeddings"),
     ],
 )
 def test_a_config_that_is_not_served_is_refused(folder: Path, change: dict[str, Any], words: str) -> None:
@@ -73,9 +76,9 @@ def test_a_config_that_is_not_served_is_refused(folder: Path, change: dict[str, 
 
 def test_both_spellings_of_the_rotary_base_are_read(folder: Path) -> None:
     change_config(folder, rope_parameters={"rope_type": "default", "rope_theta": 5e5})
-    assert read_config(folder).rope_theta == 5e5
+    assert read_family(folder).config.rotary.theta == 5e5
     change_config(folder, rope_parameters=None, rope_theta=1e6, rope_scaling=None)
-    assert read_config(folder).rope_theta == 1e6
+    assert read_family(folder).config.rotary.theta == 1e6
 
 
 def test_a_context_longer_than_the_models_is_refused(folder: Path) -> None:

@@ -4,11 +4,12 @@ import threading
 import pytest
 import torch
 
-from moe_worker.model.blocks import Expert
+from moe_worker.model.blocks import Projection
 from moe_worker.model.errors import CheckpointError
+from moe_worker.model.feed_forward import FeedForward
 from moe_worker.model.loader import ExpertLoader
 
-WEIGHTS = Expert(gate_up=torch.empty(2, 1), down=torch.empty(1, 1))
+WEIGHTS = FeedForward(gate_up=Projection(weight=torch.empty(2, 1)), down=Projection(weight=torch.empty(1, 1)))
 
 
 class Reader:
@@ -18,7 +19,7 @@ class Reader:
         self.gate = threading.Semaphore(0)
         self.read: list[int] = []
 
-    def __call__(self, expert: int) -> Expert:
+    def __call__(self, expert: int) -> FeedForward:
         assert self.gate.acquire(timeout=10)
         self.read.append(expert)
         if expert == 13:

@@ -1,11 +1,16 @@
 """What "same tokens whatever the batch" rests on: on this CPU these kernels give a row the same bits in any company."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
 from moe_worker.model.attention import KEYS_UNIT, TILE
-from moe_worker.model.blocks import MIN_ROWS, Expert, make_norm, make_rotation, rotate, route, run_expert
+from moe_worker.model.blocks import MIN_ROWS, Projection, make_norm
+from moe_worker.model.feed_forward import Clamp, FeedForward, Shared
+from moe_worker.model.rotary import Rotary, make_rotation, rotate
+from moe_worker.model.routing import Groups, Router, choose
 
 LINEARS = [(64, 128), (64, 96), (64, 16), (64, 2), (32, 64), (72, 5), (40, 72), (128, 256), (512, 2048), (1024, 512)]
 COUNTS = [*range(MIN_ROWS, 70), 100, 127, 128, 129, 200, 255, 256, 300]
@@ -29,33 +34,42 @@ def test_a_row_has_the_same_bits_wherever_its_bytes_lie() -> None:
         assert torch.equal(F.linear(moved.copy_(x), weight), product)
 
 
+def projection(width: int, out: int) -> Projection:
+    return Projection(weight=torch.randn(out, width), bias=torch.randn(out))
+
+
 @pytest.mark.parametrize("width", [16, 40, 64, 100, 512, 1024])
-def test_norm_rotation_and_expert_work_row_by_row(width: int) -> None:
+def test_norm_rotation_and_feed_forward_work_row_by_row(width: int) -> None:
     x, positions = torch.randn(300, width), torch.arange(300)
-    norm = make_norm(torch.randn(width), 1e-6)
-    expert = Expert(gate_up=torch.randn(2 * width, width), down=torch.randn(width, width))
-    rotation = make_rotation(300, width, 1e4, x)
+    plain = FeedForward(gate_up=projection(width, 2 * width), down=projection(width, width))
+    clamped = FeedForward(gate_up=plain.gate_up, down=plain.down, clamp=Clamp(limit=1.5, alpha=1.7))
+    shared = Shared(gate=projection(width, 2), network=plain)
+    blocks = [make_norm(torch.randn(width), 1e-6), plain, clamped, shared]
+    rotation = make_rotation(300, Rotary(dim=width, theta=1e4), x)
 
     def turned(first: int) -> torch.Tensor:
         out = torch.empty(300 - first, 1, width)
         rotate(x[first:, None].clone(), rotation.at(positions[first:]), out)
         return out
 
-    whole, all_turned = (norm(x), run_expert(expert, x)), turned(0)
+    whole, all_turned = [block(x) for block in blocks], turned(0)
     for first in [*range(0, 296, 7), *range(280, 297)]:
-        assert torch.equal(norm(x[first:].clone()), whole[0][first:])
-        assert torch.equal(run_expert(expert, x[first:].clone()), whole[1][first:])
+        for block, expected in zip(blocks, whole, strict=True):
+            assert torch.equal(block(x[first:].clone()), expected[first:])
         assert torch.equal(turned(first), all_turned[first:])
 
 
-@pytest.mark.parametrize("normalise", [True, False])
+@pytest.mark.parametrize("router", [{"is_normalised": True}, {"is_normalised": False}, {"groups": 2}, {"scale": 1.3}])
 @pytest.mark.parametrize(("experts", "chosen"), [(4, 1), (16, 2), (60, 4), (128, 8)])
-def test_the_router_works_row_by_row(experts: int, chosen: int, normalise: bool) -> None:
+def test_the_router_works_row_by_row(experts: int, chosen: int, router: dict[str, Any]) -> None:
+    groups = Groups(count=router.pop("groups"), chosen=1) if "groups" in router else None
+    options = {"is_normalised": False, "groups": groups} | router
+    rule = Router(projection=projection(1, experts), choices=chosen, **options)
     logits = torch.randn(200, experts)
     logits[50:60] = 0.5  # ties
-    whole = route(logits, chosen, normalise=normalise)
+    whole = choose(rule, logits, torch.float32)
     for first in (1, 2, 3, 53, 100, 199):
-        part = route(logits[first:].clone(), chosen, normalise=normalise)
+        part = choose(rule, logits[first:].clone(), torch.float32)
         assert part.experts == whole.experts[first:]
         assert torch.equal(part.weights, whole.weights[first:])
 

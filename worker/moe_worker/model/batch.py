@@ -1,14 +1,16 @@
 """One step's tokens inside one stage: activations, places in the cache, and where the router sent them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from moe_wire.messages import Segment
 from moe_worker.model.attention import Group, plan_groups
-from moe_worker.model.blocks import MIN_ROWS, Rotation, Routing
+from moe_worker.model.blocks import MIN_ROWS
 from moe_worker.model.kv import LaneCache
+from moe_worker.model.rotary import Rotation
+from moe_worker.model.routing import Routing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,7 +29,10 @@ class Dispatched:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Batch:
-    """`x` [max(num_rows, MIN_ROWS), hidden]: the residual stream. Rows from num_rows on are padding."""
+    """`x` [max(num_rows, MIN_ROWS), hidden]: the residual stream. Rows from num_rows on are padding.
+
+    `groups` by window (0: none) of the layers that read the cache.
+    """
 
     segments: Sequence[Segment]
     cache: LaneCache
@@ -35,11 +40,13 @@ class Batch:
     num_rows: int
     rotation: Rotation
     slots: torch.Tensor
-    groups: list[Group]
+    groups: dict[int, list[Group]]
     dispatched: Dispatched | None = None
 
 
-def make_batch(cache: LaneCache, segments: Sequence[Segment], x: torch.Tensor, rotation: Rotation) -> Batch:
+def make_batch(
+    cache: LaneCache, segments: Sequence[Segment], x: torch.Tensor, rotation: Rotation, windows: Iterable[int]
+) -> Batch:
     """The batch of segments that the cache already counts; `rotation` is that of all positions."""
     positions = [p for segment in segments for p in range(segment.start, segment.start + segment.count)]
     slots = [slot for segment in segments for slot in cache.slots(segment)]
@@ -51,7 +58,7 @@ def make_batch(cache: LaneCache, segments: Sequence[Segment], x: torch.Tensor, r
         num_rows=len(positions),
         rotation=rotation.at(torch.tensor(padded, device=x.device)),
         slots=torch.tensor(slots, device=x.device),
-        groups=plan_groups(cache, segments),
+        groups={window: plan_groups(cache, segments, window) for window in windows},
     )
 
 
@@ -72,7 +79,7 @@ def dispatch(routing: Routing, device: torch.device) -> Dispatched:
 def add_answers(batch: Batch, answers: torch.Tensor) -> None:
     """Adds the weighted answers [rows * choices, hidden], in dispatched order, to the residual in router order."""
     sent = batch.dispatched
-    assert sent is not None, "the layer has not been attended to"
+    assert sent is not None, "the layer has not been attended to, or has no experts"
     routed = torch.empty_like(answers).index_copy_(0, sent.order, answers).view(*sent.weights.shape, -1)
     total = (routed * sent.weights.unsqueeze(-1)).sum(1)
     # In place, and past the padding: this stream is the batch's own since attention added to it.

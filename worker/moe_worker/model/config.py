@@ -1,19 +1,16 @@
-"""The one reader of Hugging Face's config.json. Beyond it the model is a ModelConfig, whatever the file's words."""
+"""Sizes and constants of a checkpoint, whatever its family's words for them, and their check against the resource."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
+from moe_worker.model.config_file import ConfigFile
 from moe_worker.model.errors import CheckpointError
-
-SUPPORTED = ("qwen3_moe",)
+from moe_worker.model.rotary import Rotary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
-    """Sizes and constants of a Mixture-of-Experts decoder."""
+    """What all families have. `head_dim` is a query's and a key's; layers in `dense_layers` have no experts."""
 
     family: str
     layers: int
@@ -27,39 +24,52 @@ class ModelConfig:
     vocab: int
     max_positions: int
     norm_epsilon: float
-    rope_theta: float
-    normalise_router: bool
+    rotary: Rotary
     tied_embeddings: bool
+    dense_layers: tuple[int, ...] = ()
+    dense_ffn: int = 0
+
+    def expert_ids(self, layers: range) -> list[int]:
+        """The global ids, layer * experts + expert, of the experts that these layers have."""
+        return [
+            layer * self.experts + expert
+            for layer in layers
+            if layer not in self.dense_layers
+            for expert in range(self.experts)
+        ]
 
 
-def read_config(folder: Path) -> ModelConfig:
-    """Reads `folder`/config.json; raises CheckpointError when it is missing, broken, or of an unsupported model."""
-    raw = _read_json(folder)
-    family = raw.get("model_type")
-    if family not in SUPPORTED:
-        raise CheckpointError(
-            f"{folder}/config.json has model_type {family!r}",
-            f"this worker runs {', '.join(SUPPORTED)}",
-            "point spec.model.source.path at a checkpoint of a supported family",
-        )
-    _refuse_variants(folder, raw)
-    heads, hidden = _number(folder, raw, "num_attention_heads"), _number(folder, raw, "hidden_size")
+def read_sizes(
+    file: ConfigFile,
+    *,
+    experts: str,
+    expert_ffn: str,
+    norm_epsilon: float,
+    theta: float = 1e4,
+    head_dim: int | None = None,
+    rotary_dim: int | None = None,
+    dense_layers: tuple[int, ...] = (),
+) -> ModelConfig:
+    """What families name alike, and two keys that they do not; `norm_epsilon` and `theta` are the family's defaults."""
+    heads, hidden = file.number("num_attention_heads"), file.number("hidden_size")
+    head_dim = head_dim or file.number_or("head_dim", hidden // heads)
     return ModelConfig(
-        family=family,
-        layers=_number(folder, raw, "num_hidden_layers"),
-        experts=_number(folder, raw, "num_experts" if "num_experts" in raw else "num_local_experts"),
-        experts_per_token=_number(folder, raw, "num_experts_per_tok"),
+        family=str(file.family),
+        layers=file.number("num_hidden_layers"),
+        experts=file.number(experts),
+        experts_per_token=file.number("num_experts_per_tok"),
         hidden=hidden,
         heads=heads,
-        kv_heads=int(raw.get("num_key_value_heads") or heads),
-        head_dim=int(raw.get("head_dim") or hidden // heads),
-        expert_ffn=_number(folder, raw, "moe_intermediate_size"),
-        vocab=_number(folder, raw, "vocab_size"),
-        max_positions=_number(folder, raw, "max_position_embeddings"),
-        norm_epsilon=float(raw.get("rms_norm_eps", 1e-6)),
-        rope_theta=_rope_theta(folder, raw),
-        normalise_router=bool(raw.get("norm_topk_prob", False)),
-        tied_embeddings=bool(raw.get("tie_word_embeddings", False)),
+        kv_heads=file.number_or("num_key_value_heads", heads),
+        head_dim=head_dim,
+        expert_ffn=file.number(expert_ffn),
+        vocab=file.number("vocab_size"),
+        max_positions=file.number("max_position_embeddings"),
+        norm_epsilon=file.real("rms_norm_eps", norm_epsilon),
+        rotary=file.rotary(rotary_dim or head_dim, theta),
+        tied_embeddings=file.flag("tie_word_embeddings", False),
+        dense_layers=dense_layers,
+        dense_ffn=file.number("intermediate_size") if dense_layers else 0,
     )
 
 
@@ -83,63 +93,3 @@ def check_declared(config: ModelConfig, declared: Mapping[str, int]) -> None:
                 "the declared shape must be the checkpoint's",
                 f"set spec.model.shape.{field} to {found[field]}, or name another checkpoint",
             )
-
-
-def _read_json(folder: Path) -> Mapping[str, Any]:
-    path = folder / "config.json"
-    if not folder.is_dir():
-        raise CheckpointError(
-            f"no folder {folder}", "spec.model.source names the checkpoint's folder", "put the checkpoint there"
-        )
-    try:
-        raw = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"no file {path}", "a checkpoint has a config.json", "copy the whole Hugging Face folder"
-        ) from error
-    except ValueError as error:
-        found = f"{path} is no JSON ({error})"
-        raise CheckpointError(found, "config.json is a JSON object", "copy it again") from error
-    if not isinstance(raw, dict):
-        raise CheckpointError(f"{path} holds no object", "config.json is a JSON object", "copy it again")
-    return raw
-
-
-def _number(folder: Path, raw: Mapping[str, Any], key: str) -> int:
-    value = raw.get(key)
-    if not isinstance(value, int) or value < 1:
-        raise CheckpointError(
-            f"{folder}/config.json has {key} {value!r}", f"{key} is a positive whole number", "copy config.json again"
-        )
-    return value
-
-
-def _refuse_variants(folder: Path, raw: Mapping[str, Any]) -> None:
-    """Options of the family that would change the numbers and are not computed here."""
-    variants = {
-        "attention_bias": bool(raw.get("attention_bias")),
-        "use_sliding_window": bool(raw.get("use_sliding_window")),
-        "mlp_only_layers": bool(raw.get("mlp_only_layers")),
-        "decoder_sparse_step": raw.get("decoder_sparse_step", 1) != 1,
-        "hidden_act": raw.get("hidden_act", "silu") != "silu",
-    }
-    for key, used in variants.items():
-        if used:
-            raise CheckpointError(
-                f"{folder}/config.json has {key} {raw[key]!r}",
-                f"this worker computes {raw['model_type']} without {key} of that value",
-                "use a checkpoint without it",
-            )
-
-
-def _rope_theta(folder: Path, raw: Mapping[str, Any]) -> float:
-    """The base of the rotary embedding, under the keys of transformers 5 (`rope_parameters`) or of 4 (`rope_theta`)."""
-    parameters = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
-    kind = parameters.get("rope_type", parameters.get("type", "default"))
-    if kind != "default":
-        raise CheckpointError(
-            f"{folder}/config.json has rope type {kind!r}",
-            "this worker computes rope type 'default'",
-            "remove the scaling from config.json (and serve shorter prompts), or use another checkpoint",
-        )
-    return float(parameters.get("rope_theta", raw.get("rope_theta", 10000.0)))

@@ -12,13 +12,16 @@ from moe_wire.messages import Payload, Segment
 from moe_worker.device.base import Device
 from moe_worker.model.attention import attend
 from moe_worker.model.batch import Batch, add_answers, dispatch, make_batch, pad_rows, sampled_rows
-from moe_worker.model.blocks import MIN_ROWS, Expert, make_rotation, run_expert
+from moe_worker.model.blocks import MIN_ROWS
 from moe_worker.model.checkpoint import Checkpoint
-from moe_worker.model.config import ModelConfig, check_declared, read_config
+from moe_worker.model.config import check_declared
 from moe_worker.model.errors import CheckpointError
+from moe_worker.model.families.registry import read_family
+from moe_worker.model.family import Family, Layer
+from moe_worker.model.feed_forward import FeedForward
 from moe_worker.model.kv import LaneCache
 from moe_worker.model.loader import ExpertLoader
-from moe_worker.model.qwen3_moe import Qwen3Moe
+from moe_worker.model.rotary import make_rotation
 from moe_worker.model.sampling import sample
 from moe_worker.protocol.compute import Routed, Sampled
 from moe_worker.protocol.settings import Settings
@@ -29,12 +32,12 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 class Engine:
     """The stage that `settings` names of a checkpoint. Experts come with `load`, one by one, all else with `open`."""
 
-    def __init__(self, *, config: ModelConfig, checkpoint: Checkpoint, device: Device, settings: Settings) -> None:
-        self.config = config
+    def __init__(self, *, family: Family, checkpoint: Checkpoint, device: Device, settings: Settings) -> None:
+        self.config = family.config
         self.settings = settings
         self._device = device
         self._checkpoint = checkpoint
-        self._model = Qwen3Moe(config)
+        self._family = family
         self._lanes: dict[int, LaneCache] = {}
         self._spare: list[LaneCache] = []
         self._loader = ExpertLoader(self._read_expert)
@@ -43,14 +46,14 @@ class Engine:
 
     def open(self) -> None:
         """Reads what every rank of the stage has: attention, norms, routers; raises CheckpointError."""
-        model, source, settings = self._model, self._checkpoint, self.settings
+        family, source, settings = self._family, self._checkpoint, self.settings
         source.open()
-        self._layers = {layer: model.read_layer(source, layer) for layer in settings.layers}
-        self._embedding = model.read_embedding(source) if settings.is_first else None
-        self._head = model.read_head(source) if settings.is_last else None
-        dim, theta = self.config.head_dim, self.config.rope_theta
+        self._layers = {layer: family.read_layer(source, layer) for layer in settings.layers}
+        self._windows = {layer.attention.reading.window for layer in self._layers.values()}
+        self._embedding = family.read_embedding(source) if settings.is_first else None
+        self._head = family.read_head(source) if settings.is_last else None
         self._like = torch.empty(0, dtype=source.dtype, device=self._device.torch_device)
-        self._rotation = make_rotation(settings.max_sequence_length, dim, theta, self._like)
+        self._rotation = make_rotation(settings.max_sequence_length, self.config.rotary, self._like)
 
     def close(self) -> None:
         """Ends the loading thread."""
@@ -88,19 +91,18 @@ class Engine:
         cache = self._lanes[lane]
         cache.extend(segments)
         x = self._embed(tokens) if hidden is None else self._device.rows_in([hidden], MIN_ROWS)
-        return make_batch(cache, segments, x, self._rotation)
+        return make_batch(cache, segments, x, self._rotation, self._windows)
 
     @torch.inference_mode()
     def attend(self, batch: Batch, layer: int) -> list[Routed]:
-        model, weights, place = self._model, self._layers[layer], layer - self.settings.first_layer
-        projected = model.project(weights, batch.x, batch.rotation)
-        if batch.num_rows < batch.x.shape[0]:
-            projected = projected.head(batch.num_rows)
-        batch.cache.write(place, batch.slots, projected.keys_values)
-        attended = attend(projected.query, batch.cache, place, batch.groups)
-        batch.x = model.add_attention(weights, batch.x, pad_rows(attended, batch.x.shape[0]))
-        normed = model.normed_for_experts(weights, batch.x)
-        sent = batch.dispatched = dispatch(model.route(weights, normed, batch.num_rows), normed.device)
+        weights = self._layers[layer]
+        self._attend(batch, layer - self.settings.first_layer, weights)
+        normed, mixture = weights.mixture_norm(batch.x), weights.mixture
+        if mixture.shared is not None:
+            batch.x.add_(mixture.shared(normed))
+        if mixture.router is None:
+            return []
+        sent = batch.dispatched = dispatch(mixture.router(normed, batch.num_rows), normed.device)
         payloads = self._device.rows_out(normed.index_select(0, sent.rows), sent.counts)
         base = layer * self.config.experts
         return [Routed(base + expert, payload) for expert, payload in zip(sent.experts, payloads, strict=True)]
@@ -108,13 +110,15 @@ class Engine:
     @torch.inference_mode()
     def expert(self, expert: int, rows: Sequence[Payload]) -> list[Payload]:
         self._device.check()
-        answers = run_expert(self._loader.held(expert), self._device.rows_in(rows, MIN_ROWS))
+        answers = self._loader.held(expert)(self._device.rows_in(rows, MIN_ROWS))
         return self._device.rows_out(answers, [payload.num_rows for payload in rows])
 
     @torch.inference_mode()
     def combine(self, batch: Batch, layer: int, answers: Mapping[int, Payload]) -> None:
         sent, base = batch.dispatched, layer * self.config.experts
-        assert sent is not None, f"layer {layer} has not been attended to"
+        if sent is None:
+            assert layer in self.config.dense_layers, f"layer {layer} has not been attended to"
+            return
         add_answers(batch, self._device.rows_in([answers[base + expert] for expert in sent.experts], 1))
 
     @torch.inference_mode()
@@ -135,7 +139,7 @@ class Engine:
         """[samples, vocab] of the segments that want a token; only in the last stage."""
         assert self._head is not None, f"stage {self.settings.stage} is not the last"
         wanted = sum(segment.sampling is not None for segment in batch.segments)
-        return self._model.logits(self._head, sampled_rows(batch))[:wanted]
+        return self._head.logits(sampled_rows(batch))[:wanted]
 
     def load(self, expert: int) -> None:
         self._loader.load(expert)
@@ -146,6 +150,17 @@ class Engine:
     def drop(self, expert: int) -> None:
         self._loader.drop(expert)
 
+    def _attend(self, batch: Batch, place: int, weights: Layer) -> None:
+        """Attention of the layer at that place of the stage, added to the residual."""
+        attention = weights.attention
+        projected = attention.project(weights.attention_norm(batch.x), batch.rotation)
+        if batch.num_rows < batch.x.shape[0]:
+            projected = projected.head(batch.num_rows)
+        batch.cache.write(place, batch.slots, projected.cached)
+        reading = attention.reading
+        attended = attend(projected.query, batch.cache, place, batch.groups[reading.window], reading)
+        batch.x = attention.added(batch.x, pad_rows(attended, batch.x.shape[0]))
+
     def _embed(self, tokens: Sequence[Sequence[int]] | None) -> torch.Tensor:
         assert self._embedding is not None, f"stage {self.settings.stage} is not the first"
         assert tokens is not None, "a step begins with tokens or hidden states"
@@ -154,19 +169,19 @@ class Engine:
         return self._embedding.index_select(0, torch.tensor(ids, device=self._embedding.device))
 
     def _new_cache(self) -> LaneCache:
-        config, settings = self.config, self.settings
+        row, settings = self._family.row, self.settings
         return LaneCache(
             layers=settings.num_layers,
-            heads=2 * config.kv_heads,
-            width=config.head_dim,
+            heads=row.heads,
+            width=row.width,
             blocks=settings.blocks_per_lane,
             block_size=settings.block_size,
             like=self._like,
         )
 
     @torch.inference_mode()
-    def _read_expert(self, expert: int) -> Expert:
-        return self._model.read_expert(self._checkpoint, *divmod(expert, self.config.experts))
+    def _read_expert(self, expert: int) -> FeedForward:
+        return self._family.read_expert(self._checkpoint, *divmod(expert, self.config.experts))
 
 
 def open_engine(
@@ -176,15 +191,15 @@ def open_engine(
 
     `declared` is `spec.model.shape` as the resource has it. Raises CheckpointError.
     """
-    config = read_config(folder)
-    check_declared(config, declared or {})
-    if settings.max_sequence_length > config.max_positions:
+    family = read_family(folder)
+    check_declared(family.config, declared or {})
+    if settings.max_sequence_length > family.config.max_positions:
         raise CheckpointError(
             f"spec.engine.maxSequenceLength is {settings.max_sequence_length}",
-            f"{folder} was made for at most {config.max_positions} positions",
-            f"set it to {config.max_positions} or less",
+            f"{folder} was made for at most {family.config.max_positions} positions",
+            f"set it to {family.config.max_positions} or less",
         )
     checkpoint = Checkpoint(folder, DTYPES[dtype], device.torch_device)
-    engine = Engine(config=config, checkpoint=checkpoint, device=device, settings=settings)
+    engine = Engine(family=family, checkpoint=checkpoint, device=device, settings=settings)
     engine.open()
     return engine

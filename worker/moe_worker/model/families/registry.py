@@ -1,0 +1,26 @@
+"""Which families there are, by config.json's model_type. The only place that names them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from moe_worker.model.config_file import ConfigFile
+from moe_worker.model.errors import CheckpointError
+from moe_worker.model.families.mixtral import Mixtral
+from moe_worker.model.families.qwen3_moe import Qwen3Moe
+from moe_worker.model.family import Family
+
+FAMILIES: Mapping[str, type[Family]] = {"qwen3_moe": Qwen3Moe, "mixtral": Mixtral}
+
+
+def read_family(folder: Path) -> Family:
+    """Reads `folder`/config.json; raises CheckpointError when it is missing, broken, or of an unsupported model."""
+    file = ConfigFile(folder)
+    file.open()
+    family = FAMILIES.get(str(file.family))
+    if family is None:
+        raise CheckpointError(
+            f"{folder}/config.json has model_type {file.family!r}",
+            f"this worker runs {', '.join(FAMILIES)}",
+            "point spec.model.source.path at a checkpoint of a supported family",
+        )
+    return family.read(file)

@@ -1,0 +1,75 @@
+"""Gated feed-forward networks: an expert, the expert that all tokens share, or a layer without experts."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own short name)
+
+from moe_worker.model.blocks import Projection, read_projection
+from moe_worker.model.checkpoint import Checkpoint
+
+GATE_UP_DOWN = ("gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clamp:
+    """gpt-oss's gating: gate and up are held within `limit`, then gate * sigmoid(alpha * gate) * (up + 1)."""
+
+    limit: float
+    alpha: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FeedForward:
+    """down(silu(gate(x)) * up(x)), [rows, hidden] -> the same.
+
+    `gate_up` [2 * ffn, hidden] (gate first), `down` [hidden, ffn]. With a `clamp` it is gpt-oss's variant.
+    """
+
+    gate_up: Projection
+    down: Projection
+    clamp: Clamp | None = None
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        # Both stay views of the product: on a tensor that lies together, silu's bits depend on where a row lies.
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        if self.clamp is None:
+            return self.down(F.silu(gate) * up)
+        gate.clamp_(max=self.clamp.limit).mul_(self.clamp.alpha)
+        up.clamp_(-self.clamp.limit, self.clamp.limit).add_(1.0)
+        return self.down(F.silu(gate) * up / self.clamp.alpha)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Shared:
+    """A feed-forward network for every token, times sigmoid(gate(x)).
+
+    `gate` has a second row of zeros: a product of one column sums in another order than those of two and more, and the
+    softmax over (g, 0) is the sigmoid of g.
+    """
+
+    gate: Projection
+    network: FeedForward
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(self.gate(x), -1)[:, :1] * self.network(x)
+
+
+def read_feed_forward(
+    source: Checkpoint, at: str, hidden: int, ffn: int, names: tuple[str, str, str] = GATE_UP_DOWN
+) -> FeedForward:
+    """The network whose three tensors begin with `at`; `names` are those of gate, up and down."""
+    gate, up, down = names
+    return FeedForward(
+        gate_up=read_projection(source, at, [(gate, ffn), (up, ffn)], hidden),
+        down=read_projection(source, at, [(down, hidden)], ffn),
+    )
+
+
+def read_shared(source: Checkpoint, at: str, hidden: int, ffn: int) -> Shared:
+    """Qwen2-MoE's shared expert of the layer whose tensors begin with `at`."""
+    gate = source.tensor(f"{at}shared_expert_gate.weight", (1, hidden))
+    return Shared(
+        gate=Projection(weight=torch.cat((gate, torch.zeros_like(gate)))),
+        network=read_feed_forward(source, f"{at}shared_expert.", hidden, ffn),
+    )
