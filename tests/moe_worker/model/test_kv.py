@@ -29,6 +29,33 @@ def test_freed_blocks_may_be_named_again_and_come_back_empty() -> None:
     assert not lane.data.any()
 
 
+def test_a_full_block_is_shared_as_it_is_and_outlives_its_first_owner() -> None:
+    lane = cache()
+    lane.extend([Segment(7, 0, 6, (3, 1), None)])
+    lane.write(1, torch.arange(12, 16), torch.ones(4, 2, 4))
+    lane.extend([Segment(8, 4, 1, (3, 0), None)])
+    assert lane.blocks_in_use == 3
+    assert lane.slots(Segment(8, 4, 1, (), None)) == [0]
+    lane.free([7])
+    assert lane.blocks_in_use == 2
+    assert lane.read(1, torch.tensor([3])).eq(1).all()
+    lane.free([8])
+    assert lane.blocks_in_use == 0
+    lane.extend([Segment(9, 4, 1, (3, 1), None)])
+    assert lane.read(1, torch.tensor([3])).eq(1).all(), "kept until it is named anew"
+
+
+def test_a_block_is_not_shared_before_the_step_that_fills_it_nor_over_the_end_of_a_life() -> None:
+    lane = cache()
+    with pytest.raises(AssertionError, match="not all full"):
+        lane.extend([Segment(7, 0, 4, (3,), None), Segment(8, 4, 1, (3, 1), None)])
+    lane = cache()
+    lane.extend([Segment(7, 0, 4, (3,), None)])
+    lane.clear()
+    with pytest.raises(AssertionError, match="not all full"):
+        lane.extend([Segment(8, 4, 1, (3, 1), None)])
+
+
 def test_a_sequence_remembers_what_was_told_of_it_until_it_is_freed() -> None:
     lane = cache()
     lane.extend([Segment(7, 0, 2, (3,), None, (5, 6))])
@@ -48,6 +75,9 @@ def test_a_sequence_remembers_what_was_told_of_it_until_it_is_freed() -> None:
         (Segment(9, 0, 1, (0,), None), "in use"),
         (Segment(9, 0, 8, (5, 5), None), "in use"),
         (Segment(9, 0, 1, (8,), None), "not all below 8"),
+        (Segment(9, 4, 1, (3, 5), None), "not all full"),
+        (Segment(9, 6, 1, (0, 5), None), "has 4, not 6"),
+        (Segment(9, 4, 1, (0, 0), None), "in use"),
     ],
 )
 def test_a_head_that_miscounts_is_found_out(segment: Segment, rule: str) -> None:

@@ -23,7 +23,8 @@ class Table:
 class LaneCache:
     """A lane's rows: `data` [layers, H, (blocks + 1) * block_size, D]. What the heads of a row are is the attention's.
 
-    The last block belongs to nobody and stays zero: short tables are filled up with it.
+    The last block belongs to nobody and stays zero: short tables are filled up with it. Sequences may share full
+    blocks; `_references` counts who has a block, `_full` are those that hold a token at every place.
     """
 
     def __init__(self, *, layers: int, heads: int, width: int, blocks: int, block_size: int, like: torch.Tensor):
@@ -34,28 +35,31 @@ class LaneCache:
         # Views by layer, made once: making them is as dear as using them.
         self._layers = list(zip(self.data.unbind(), self._paged.unbind(), strict=True))
         self.tables: dict[int, Table] = {}
+        self._references = [0] * blocks
+        self._full: set[int] = set()
 
     @property
     def blocks_in_use(self) -> int:
-        return sum(len(table.blocks) for table in self.tables.values())
+        return sum(map(bool, self._references))
 
     def extend(self, segments: Sequence[Segment]) -> None:
-        """Gives each sequence its new blocks, emptied, and counts its new tokens."""
-        fresh = [block for segment in segments for block in segment.new_blocks]
-        if fresh:
-            self._claim(fresh)
+        """Gives each sequence its new blocks, all but the shared ones emptied, and counts its new tokens."""
+        fresh: list[int] = []
         for segment in segments:
-            table = self.tables.setdefault(segment.sequence, Table())
-            assert segment.start == table.length, f"sequence {segment.sequence} has {table.length}, not {segment.start}"
-            table.blocks.extend(segment.new_blocks)
-            table.length += segment.count
-            table.history.extend(segment.history)
-            assert table.length <= len(table.blocks) * self.block_size, f"sequence {segment.sequence} lacks blocks"
+            fresh += self._extend(segment)
+        if fresh:
+            # A masked key's weight is zero, but zero times what a broken sequence left behind (inf, NaN) is not.
+            self._paged.index_fill_(2, torch.tensor(fresh, device=self.data.device), 0)
+        for segment in segments:
+            end = segment.start + segment.count
+            blocks = self.tables[segment.sequence].blocks
+            self._full.update(blocks[segment.start // self.block_size : end // self.block_size])
 
     def free(self, sequences: Sequence[int]) -> None:
-        """Forgets these sequences; their blocks may be named again."""
+        """Forgets these sequences; what nobody else shares may be named anew."""
         for sequence in sequences:
-            self.tables.pop(sequence, None)
+            for block in self.tables.pop(sequence, Table()).blocks:
+                self._references[block] -= 1
 
     def write(self, layer: int, slots: torch.Tensor, rows: torch.Tensor) -> None:
         """Puts rows [T, H, D] of the cache's layer (from 0) at slots [T]."""
@@ -67,6 +71,8 @@ class LaneCache:
 
     def clear(self) -> None:
         self.tables.clear()
+        self._references = [0] * self.blocks
+        self._full.clear()
 
     def slots(self, segment: Segment) -> list[int]:
         """Where each token of a segment lies."""
@@ -82,10 +88,28 @@ class LaneCache:
         blocks = self.tables[sequence].blocks[first : first + count]
         return blocks + [self.blocks] * (count - len(blocks))
 
-    def _claim(self, fresh: list[int]) -> None:
-        taken = {block for table in self.tables.values() for block in table.blocks}
-        assert len(set(fresh)) == len(fresh), f"blocks {fresh} are in use twice"
-        assert taken.isdisjoint(fresh), f"blocks {fresh} are in use"
+    def _extend(self, segment: Segment) -> Sequence[int]:
+        """The new blocks that are to be emptied."""
+        table, fresh = self.tables.get(segment.sequence), segment.new_blocks
         assert all(0 <= block < self.blocks for block in fresh), f"blocks {fresh} are not all below {self.blocks}"
-        # A masked key's weight is zero, but zero times what a broken sequence left behind (inf, NaN) is not.
-        self._paged.index_fill_(2, torch.tensor(fresh, device=self.data.device), 0)
+        if table is None:
+            num_shared = segment.start // self.block_size
+            fresh = segment.new_blocks[num_shared:]
+            table = self.tables[segment.sequence] = self._share(segment.new_blocks[:num_shared])
+        assert segment.start == table.length, f"sequence {segment.sequence} has {table.length}, not {segment.start}"
+        for block in fresh:
+            assert not self._references[block], f"block {block} is in use"
+            self._references[block] = 1
+        self._full.difference_update(fresh)
+        table.blocks.extend(fresh)
+        table.length += segment.count
+        table.history.extend(segment.history)
+        assert table.length <= len(table.blocks) * self.block_size, f"sequence {segment.sequence} lacks blocks"
+        return fresh
+
+    def _share(self, blocks: Sequence[int]) -> Table:
+        """A table that begins with what others have computed in earlier steps."""
+        assert self._full.issuperset(blocks), f"blocks {blocks} are not all full"
+        for block in blocks:
+            self._references[block] += 1
+        return Table(list(blocks), len(blocks) * self.block_size)

@@ -42,16 +42,16 @@ class Compute(Protocol):
         """Start with an empty KV cache and no block tables for the lane."""
 
     def drop_lane(self, lane: int) -> None:
-        """Forget the lane's KV cache, block tables and prefix index. Its unfinished batches are never touched again."""
+        """Forget the lane's KV cache and block tables. Its unfinished batches are never touched again."""
 
     def free(self, lane: int, sequences: Sequence[int]) -> None:
-        """Forget the block tables of these sequences; their blocks will be named again for others."""
+        """Forget the block tables of these sequences; their blocks may be shared still, or named anew for others."""
 
     def begin(
         self, lane: int, segments: Sequence[Segment], tokens: Sequence[Sequence[int]] | None, hidden: Payload | None
     ) -> Batch:
         """Append each segment's new blocks to its sequence's table and make the batch: rows follow the segments in
-        order.
+        order. Blocks before a sequence's first segment are full and stay as they are; all others begin empty.
 
         The first stage gets `tokens` (one list per segment) and embeds them; others get `hidden` [rows, hidden size].
         """

@@ -22,7 +22,9 @@ _POLL_SECONDS = 0.005
 
 
 class Experts:
-    """`held`, `loading` and `failed` (why the last load failed; it is tried again, ever more slowly) are only read."""
+    """`held`, `loading`, `failed` (why the last load failed; it is tried again, ever more slowly) and `rows_served`
+    (how many rows each expert was run over here so far) are only read.
+    """
 
     def __init__(self, compute: Compute, links: Links) -> None:
         self._compute = compute
@@ -35,6 +37,7 @@ class Experts:
         self.held: set[int] = set()
         self.loading: set[int] = set()
         self.failed: dict[int, str] = {}
+        self.rows_served: dict[int, int] = {}
 
     @property
     def num_queued(self) -> int:
@@ -106,10 +109,13 @@ class Experts:
 
     def _serve(self, expert: int, queue: list[tuple[ConnectionId, Dispatch]]) -> None:
         answers = self._compute.expert(expert, [message.rows for _, message in queue])
+        num_rows = 0
         for (connection, asked), rows in zip(queue, answers, strict=True):
+            num_rows += rows.num_rows
             self._links.reply(
                 connection, Result(asked.lane, asked.term, asked.step, asked.layer, expert, asked.attempt, rows)
             )
+        self.rows_served[expert] = self.rows_served.get(expert, 0) + num_rows
 
     def _refuse(self, connection: ConnectionId, asked: Dispatch) -> None:
         self._links.reply(

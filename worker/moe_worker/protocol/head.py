@@ -55,7 +55,7 @@ class Head:
 
     def submit(self, connection: ConnectionId, submit: Submit) -> None:
         """Take a request over, or refuse it."""
-        refused = refusal(submit, self._settings)
+        refused = refusal(submit, self._settings, self._scheduler.num_waiting)
         if refused is not None:
             self._links.reply(connection, refused)
             return
@@ -149,6 +149,7 @@ class Head:
             self.return_all(f"nothing has come round the lane for {self._settings.patience_seconds:g} s")
 
     def status(self) -> LaneStatus:
+        pool = self._scheduler.pool
         return LaneStatus(
             lane=self.lane.lane,
             term=self.lane.term,
@@ -156,7 +157,11 @@ class Head:
             waiting=self._scheduler.num_waiting,
             running=self._scheduler.num_running,
             steps_in_flight=self.steps_in_flight,
-            blocks_used=self._scheduler.blocks_used,
+            blocks=pool.num_blocks,
+            blocks_used=pool.num_used,
+            blocks_cached=pool.num_cached,
+            tokens_admitted=self._scheduler.tokens_admitted,
+            tokens_found=self._scheduler.tokens_found,
         )
 
     def _emit(self, number: int, token: int, logprobs: Logprobs | None) -> None:
@@ -170,7 +175,7 @@ class Head:
             self._drop(sequence)
 
     def _drop(self, sequence: Sequence) -> None:
-        """Its blocks are free at once; tokens still to come for it fall through."""
+        """Its blocks are available at once; tokens still to come for it fall through."""
         del self._sequences[sequence.request]
         self._scheduler.remove(sequence)
         self._may_form = True

@@ -9,8 +9,11 @@ def longest_sequence(settings: Settings) -> int:
     return min(settings.max_sequence_length, settings.blocks_per_lane * settings.block_size)
 
 
-def refusal(submit: Submit, settings: Settings) -> Refused | None:
-    """Why nobody can serve this request, with value, rule and remedy; None if it is fine."""
+def refusal(submit: Submit, settings: Settings, num_waiting: int) -> Refused | None:
+    """Why nobody can serve this request, or not now, with value, rule and remedy; None if it is fine.
+
+    "overloaded" is no mistake: `num_waiting` others wait already. A stream that has begun is let in nevertheless.
+    """
     if not submit.prompt:
         return Refused(
             submit.request, "empty_prompt", "The prompt has 0 tokens but must have at least 1. Send a non-empty one."
@@ -30,5 +33,11 @@ def refusal(submit: Submit, settings: Settings) -> Refused | None:
             "context_length_exceeded",
             f"The prompt has {len(submit.prompt)} tokens and max_tokens is {submit.max_tokens}: {total} together, "
             f"but at most {longest} fit. Shorten the prompt or ask for fewer tokens.",
+        )
+    if num_waiting >= settings.max_waiting and not submit.generated:
+        return Refused(
+            submit.request,
+            "overloaded",
+            f"{num_waiting} requests wait for this lane and at most {settings.max_waiting} may. Try again later.",
         )
     return None

@@ -127,6 +127,7 @@ class RankCore:
             step_rows=sum(lane.num_rows for lane in self._lanes.values()),
             asked_rows=self._requests.num_rows,
             queued_rows=self._experts.num_rows,
+            rows_served=dict(self._experts.rows_served),
             requests=self._heads.num_requests,
             blocks_used=sum(lane.blocks_used for lane in headed),
         )

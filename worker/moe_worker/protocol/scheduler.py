@@ -1,45 +1,46 @@
-"""Which tokens of which sequences go into a lane's next step, and which KV blocks they may use. Pure data, no
-messages.
+"""Which sequences of a lane run, and which KV blocks they have. Pure data, no messages; draft.py fills the steps.
 
-Running and waiting sequences together are always in order of arrival: everyone running came before everyone waiting.
-Each step takes first one token of every sequence that has just one pending (decode), then chunks of longer ones
-(prefill), oldest first, up to `max_step_tokens`. A sequence is admitted when blocks for all its known tokens are free;
-while it grows and none is free, the youngest running one goes back to the front of the waiting ones and is computed
-again later. The oldest is therefore never put back but by its own lack, which cannot be as long as one sequence fits
-alone; so everything finishes.
+There is one order: higher priority first, then arrival. Waiting ones are admitted in this order, each when blocks for
+all its known tokens are available; nobody passes who lacks blocks. Only who would compute a prefix that one before it
+is about to compute is passed by, until it can share that. While a sequence grows and no block is available, the last
+running one in order goes back to waiting and is computed again later; so does one of lower priority where a waiting
+one lacks its blocks. The first in order is therefore never put back but by its own lack, which cannot be as long as
+one sequence fits alone; so everything finishes, as long as higher priorities do not come for ever.
 
-Blocks may be given to another sequence at once when one ends: a lane's ranks execute steps in order, so whatever still
-uses them in flight is over before the step that names them anew.
+Why a block may be given to another sequence at once when one ends: every rank executes the steps of a life in order,
+so whatever still uses it in flight is over before the step that names it anew.
+
+Why a full block may be shared as soon as the step that fills it is formed: every rank executes that step before the
+one that shares it, or neither; a K and V depends on nothing but the tokens before it, which the block's name says; and
+nobody writes into a full block before it is named anew, which it cannot be while it has a reference. What the caches
+hold ends with the life, and so does the memory of it (restart).
 """
 
-from collections import OrderedDict
-from dataclasses import dataclass
+from bisect import bisect_left, insort
+from collections import Counter
 
-from moe_wire.messages import Segment
+from moe_worker.protocol.draft import Draft, Micro
+from moe_worker.protocol.pool import BlockPool
 from moe_worker.protocol.sequence import Sequence
 
 
-@dataclass(frozen=True, slots=True)
-class Micro:
-    """What goes into one step: segments, the tokens of each, and the sequences whose blocks have returned."""
-
-    segments: tuple[Segment, ...]
-    tokens: list[list[int]]
-    freed: tuple[int, ...]
-
-
 class Scheduler:
-    """One lane's sequences and blocks. Requests are named uniquely by the caller."""
+    """One lane's sequences and blocks. Requests are named uniquely by the caller.
+
+    `tokens_admitted` counts the tokens of all admissions, `tokens_found` those of them that the cache had already.
+    """
 
     def __init__(self, *, block_size: int, num_blocks: int, max_step_tokens: int) -> None:
         self._block_size = block_size
-        self._num_blocks = num_blocks
         self._max_step_tokens = max_step_tokens
-        self._running: OrderedDict[int, Sequence] = OrderedDict()
-        self._waiting: OrderedDict[bytes, Sequence] = OrderedDict()
+        self._running: dict[int, Sequence] = {}
+        self._waiting: list[Sequence] = []
+        self._last_arrival = 0
         self._last_number = 0
-        self._free_blocks = list(range(num_blocks))
         self._freed: list[int] = []
+        self.pool = BlockPool(num_blocks)
+        self.tokens_admitted = 0
+        self.tokens_found = 0
 
     @property
     def num_running(self) -> int:
@@ -49,21 +50,18 @@ class Scheduler:
     def num_waiting(self) -> int:
         return len(self._waiting)
 
-    @property
-    def blocks_used(self) -> int:
-        return self._num_blocks - len(self._free_blocks)
-
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence that fits into an empty lane."""
-        self._waiting[sequence.request] = sequence
+        self._last_arrival += 1
+        sequence.arrival = self._last_arrival
+        insort(self._waiting, sequence, key=_order)
 
     def remove(self, sequence: Sequence) -> None:
-        """It has finished, or nobody wants it any more: its blocks are free at once."""
+        """It has finished, or nobody wants it any more: its blocks are available at once."""
         if sequence.number:
-            del self._running[sequence.number]
             self._release(sequence)
         else:
-            del self._waiting[sequence.request]
+            del self._waiting[bisect_left(self._waiting, sequence.order, key=_order)]
 
     def accept(self, number: int, token: int) -> Sequence | None:
         """Append a sampled token; None where the number names no running sequence (any more)."""
@@ -73,92 +71,119 @@ class Scheduler:
         return sequence
 
     def restart(self) -> None:
-        """The lane's caches are empty: everything waits again, in order, and every block is free."""
-        while self._running:
-            self._put_back()
+        """The lane's caches are empty: everything waits again, in order, and nothing is shared or kept."""
+        for sequence in list(self._running.values()):
+            self._put_back(sequence)
         self._freed.clear()
-        assert self.blocks_used == 0
+        assert not self.pool.num_used
+        self.pool = BlockPool(self.pool.num_blocks)
 
     def form(self) -> Micro | None:
         """The next step, or None where nothing can be done before tokens or blocks come back."""
-        draft = _Draft(self._max_step_tokens)
-        for sequence in list(self._running.values()):
-            if sequence.num_pending == 1 and draft.room and sequence.number and self._grow(sequence):
+        decoding = self._grow()
+        self._admit()
+        draft = Draft(self._max_step_tokens, self._block_size, self.pool)
+        for sequence in decoding:
+            if sequence.number:
                 draft.take(sequence)
-        for sequence in self._running.values():
-            if sequence.num_pending > 1 and draft.room:
-                draft.take(sequence)
-        while self._waiting and draft.room and self._admit():
-            draft.take(next(reversed(self._running.values())))
+        draft.prefill([one for one in self._in_order() if one.num_pending and not self._num_missing_blocks(one)])
         if not draft.segments:
             return None
         freed, self._freed = tuple(self._freed), []
         return Micro(tuple(draft.segments), draft.tokens, freed)
 
+    # Blocks for who runs.
+
+    def _in_order(self) -> list[Sequence]:
+        return sorted(self._running.values(), key=_order)
+
     def _num_missing_blocks(self, sequence: Sequence) -> int:
         return -(-len(sequence.tokens) // self._block_size) - len(sequence.blocks)
 
-    def _grow(self, sequence: Sequence) -> bool:
+    def _grow(self) -> list[Sequence]:
+        """Those with one token to compute, as many as a step takes, each with a place for it."""
+        decoding: list[Sequence] = []
+        for sequence in self._in_order():
+            if len(decoding) == self._max_step_tokens:
+                break
+            if sequence.number and sequence.num_pending == 1 and self._find_place(sequence):
+                decoding.append(sequence)
+        return decoding
+
+    def _find_place(self, sequence: Sequence) -> bool:
         """Find blocks for its newest token; False if the sequence itself had to be put back for lack of them."""
         for _ in range(self._num_missing_blocks(sequence)):
-            while not self._free_blocks:
-                if self._put_back() is sequence:
+            while not self.pool.num_available:
+                last = max(self._running.values(), key=_order)
+                self._put_back(last)
+                if last is sequence:
                     return False
-            sequence.blocks.append(self._free_blocks.pop())
+            sequence.blocks.append(self.pool.take())
         return True
 
-    def _admit(self) -> bool:
-        """Let the oldest waiting sequence run if all its tokens have room."""
-        sequence = next(iter(self._waiting.values()))
-        num_blocks = self._num_missing_blocks(sequence)
-        if num_blocks > len(self._free_blocks):
-            return False
-        del self._waiting[sequence.request]
-        self._last_number += 1
-        sequence.number = self._last_number
-        sequence.blocks = [self._free_blocks.pop() for _ in range(num_blocks)]
-        self._running[sequence.number] = sequence
-        return True
-
-    def _put_back(self) -> Sequence:
-        """Make the youngest running sequence the first of the waiting ones."""
-        _, sequence = self._running.popitem()
+    def _put_back(self, sequence: Sequence) -> None:
         self._release(sequence)
-        self._waiting[sequence.request] = sequence
-        self._waiting.move_to_end(sequence.request, last=False)
-        return sequence
+        insort(self._waiting, sequence, key=_order)
 
     def _release(self, sequence: Sequence) -> None:
-        self._free_blocks.extend(reversed(sequence.blocks))
+        del self._running[sequence.number]
+        self.pool.give_back(sequence.blocks)
         if sequence.num_announced:
             self._freed.append(sequence.number)
         sequence.forget_progress()
 
+    # Who waits.
 
-class _Draft:
-    """A step being filled."""
+    def _admit(self) -> None:
+        """Let waiting ones run, in order, as far as the blocks reach."""
+        for sequence in self._waiting.copy():
+            found = self.pool.find(self._sharable(sequence))
+            if self._comes_soon(sequence, len(found)):
+                continue
+            if not self._make_room(sequence, found):
+                return
+            self._start(sequence, found)
 
-    def __init__(self, max_tokens: int) -> None:
-        self.room = max_tokens
-        self.segments: list[Segment] = []
-        self.tokens: list[list[int]] = []
+    def _sharable(self, sequence: Sequence) -> list[bytes]:
+        """Names of the blocks before the one with its last token, which must be computed: its logits are wanted."""
+        return sequence.block_names(self._block_size)[: (len(sequence.tokens) - 1) // self._block_size]
 
-    def take(self, sequence: Sequence) -> None:
-        """As much of the sequence as there is room for; at its end the last stage samples."""
-        start = sequence.scheduled
-        count = min(sequence.num_pending, self.room)
-        end = start + count
-        self.room -= count
-        new_blocks = tuple(sequence.blocks[sequence.num_announced :])
-        sequence.num_announced = len(sequence.blocks)
-        sequence.scheduled = end
-        sampling = sequence.sampling if end == len(sequence.tokens) else None
-        history = _untold(sequence) if sampling is not None and sampling.needs_history else ()
-        self.segments.append(Segment(sequence.number, start, count, new_blocks, sampling, history))
-        self.tokens.append(sequence.tokens[start:end])
+    def _comes_soon(self, sequence: Sequence, num_found: int) -> bool:
+        """Whether one before it has still to compute the very block that it would compute first."""
+        names, end = self._sharable(sequence)[num_found : num_found + 1], (num_found + 1) * self._block_size
+        return bool(names) and any(
+            one.scheduled < end <= len(one.tokens)
+            and one.order < sequence.order
+            and one.block_names(self._block_size)[num_found] == names[0]
+            for one in self._running.values()
+        )
+
+    def _make_room(self, sequence: Sequence, found: list[int]) -> bool:
+        """See to it that it has room beside what it shares, by putting back who has a lower priority, if that helps."""
+        num_missing = self._num_missing_blocks(sequence) - len(found)
+        if num_missing <= self.pool.num_available_beside(found):
+            return True
+        lower = [one for one in self._in_order() if one.priority < sequence.priority]
+        held = Counter(block for one in lower for block in one.blocks)
+        num_theirs = sum(self.pool.references(block) == held[block] for block in held.keys() - found)
+        if num_missing > self.pool.num_available_beside(found) + num_theirs:
+            return False
+        while num_missing > self.pool.num_available_beside(found):
+            self._put_back(lower.pop())
+        return True
+
+    def _start(self, sequence: Sequence, found: list[int]) -> None:
+        del self._waiting[bisect_left(self._waiting, sequence.order, key=_order)]
+        self._last_number += 1
+        sequence.number = self._last_number
+        self.pool.share(found)
+        sequence.blocks = found
+        sequence.scheduled = len(found) * self._block_size
+        sequence.blocks += [self.pool.take() for _ in range(self._num_missing_blocks(sequence))]
+        self._running[sequence.number] = sequence
+        self.tokens_admitted += len(sequence.tokens)
+        self.tokens_found += sequence.scheduled
 
 
-def _untold(sequence: Sequence) -> tuple[int, ...]:
-    """The tokens that the last stage does not know yet; it knows them all from now on."""
-    start, sequence.num_told = sequence.num_told, len(sequence.tokens)
-    return tuple(sequence.tokens[start:])
+def _order(sequence: Sequence) -> tuple[int, int]:
+    return sequence.order

@@ -1,6 +1,7 @@
 """One request at its lane's head: what it wants, the tokens it has, and how much of them the lane's cache holds."""
 
 from moe_wire.messages import Sampling, Submit
+from moe_worker.protocol import prefixes
 from moe_worker.protocol.transport import ConnectionId
 
 
@@ -11,10 +12,12 @@ class Sequence:
     `blocks` are its KV blocks in order of position, the first `num_announced` of them known to the other ranks; the
     last stage knows the first `num_told` tokens where the sampling needs them.
     `number` names it in the lane while it runs; every admission gives a new one, so tokens for an earlier life of it
-    fall through.
+    fall through. `order` is its place among all of the lane.
     """
 
     __slots__ = (
+        "_block_names",
+        "arrival",
         "blocks",
         "connection",
         "max_tokens",
@@ -22,6 +25,7 @@ class Sequence:
         "num_prompt",
         "num_told",
         "number",
+        "priority",
         "request",
         "sampling",
         "scheduled",
@@ -37,11 +41,19 @@ class Sequence:
         self.sampling: Sampling = submit.sampling
         self.max_tokens = submit.max_tokens
         self.stop_tokens = frozenset(submit.stop_tokens)
+        self.priority = submit.priority
+        self.arrival = 0
         self.number = 0
         self.scheduled = 0
         self.blocks: list[int] = []
         self.num_announced = 0
         self.num_told = 0
+        self._block_names: list[bytes] = []
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Lower goes first."""
+        return -self.priority, self.arrival
 
     @property
     def num_pending(self) -> int:
@@ -58,6 +70,16 @@ class Sequence:
         if self.tokens[-1] in self.stop_tokens:
             return "stop"
         return "length" if self.num_generated >= self.max_tokens else ""
+
+    def block_names(self, block_size: int) -> list[bytes]:
+        """What each full block of its tokens holds, by name."""
+        prefixes.extend(self._block_names, self.tokens, block_size)
+        return self._block_names
+
+    def tell(self) -> tuple[int, ...]:
+        """The tokens that the last stage does not know yet; it knows them all from now on."""
+        start, self.num_told = self.num_told, len(self.tokens)
+        return tuple(self.tokens[start:])
 
     def forget_progress(self) -> None:
         """Back to its tokens alone: everything else is computed again."""

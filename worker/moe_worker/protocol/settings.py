@@ -16,8 +16,9 @@ class Identity:
 class Settings:
     """The stage's place in the model and the engine's limits.
 
-    Blocks hold `block_size` tokens each, and a lane has `blocks_per_lane`. A head to which nothing has come round the
-    ring for `patience_seconds` gives its requests back: another lane may fare better.
+    Blocks hold `block_size` tokens each, and a lane has `blocks_per_lane`. A head takes no new request while
+    `max_waiting` wait for blocks. A head to which nothing has come round the ring for `patience_seconds` gives its
+    requests back: another lane may fare better.
     """
 
     stage: int
@@ -30,6 +31,7 @@ class Settings:
     max_step_tokens: int = 256
     max_steps_in_flight: int = 4
     max_sequence_length: int = 2048
+    max_waiting: int = 256
     patience_seconds: float = 10.0
 
     @property

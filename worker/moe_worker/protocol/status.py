@@ -6,7 +6,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneStatus:
-    """A lane of which this rank is the head. `live`: its Reset has come round, so steps flow."""
+    """A lane of which this rank is the head. `live`: its Reset has come round, so steps flow.
+
+    Of its `blocks`, some are used by running sequences and some keep a prefix that another sequence may share; the rest
+    is free. Of all tokens of the sequences admitted so far (`tokens_admitted`), `tokens_found` were in the cache.
+    """
 
     lane: int
     term: int
@@ -14,7 +18,11 @@ class LaneStatus:
     waiting: int
     running: int
     steps_in_flight: int
+    blocks: int
     blocks_used: int
+    blocks_cached: int
+    tokens_admitted: int
+    tokens_found: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +30,7 @@ class RankStatus:
     """One rank at one moment. `stalled` names the experts for which sub-batches wait without any reachable host.
 
     `outstanding` sub-batches this rank has asked, `queued` ones it has been asked; the rows are those of bounds.py.
+    `rows_served` counts, for each expert, the tokens that this rank has run through it since it was started.
     """
 
     epoch: int
@@ -36,5 +45,6 @@ class RankStatus:
     step_rows: int
     asked_rows: int
     queued_rows: int
+    rows_served: Mapping[int, int]
     requests: int
     blocks_used: int

@@ -8,6 +8,8 @@ hash() of a tuple of integers is the same in every process, fast, and of full wi
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from moe_wire.messages import Logprobs, Sampling
+
 VOCABULARY = 97
 
 
@@ -39,12 +41,19 @@ class Model:
     def combine(self, attended: int, answers: Sequence[int]) -> int:
         return hash((17, attended, *answers))
 
-    def sample(self, hidden: int, seed: int, position: int) -> int:
-        return hash((19, hidden, seed, position)) % VOCABULARY
+    def sample(self, hidden: int, sampling: Sampling, position: int, history: Sequence[int]) -> int:
+        """`history`: all tokens before, where the sampling needs them; else whatever, as it must not matter."""
+        told = tuple(history) if sampling.needs_history else ()
+        return hash((19, hidden, sampling.seed, position, *told)) % VOCABULARY
+
+
+def logprobs_of(token: int, sampling: Sampling, position: int) -> Logprobs | None:
+    """Something that belongs to this token at this place only, where it is asked for."""
+    return None if sampling.logprobs < 0 else Logprobs(-float(token), ((position, -1.0),) * sampling.logprobs)
 
 
 def generate(
-    model: Model, prompt: Sequence[int], *, seed: int, max_tokens: int, stop_tokens: Sequence[int]
+    model: Model, prompt: Sequence[int], *, sampling: Sampling, max_tokens: int, stop_tokens: Sequence[int]
 ) -> list[int]:
     """What the request must give: one token after the other, without cache blocks, batches, ranks or failures."""
     tokens = list(prompt)
@@ -60,7 +69,7 @@ def generate(
         position += 1
         if position < len(tokens):
             continue
-        token = model.sample(hidden, seed, position)
+        token = model.sample(hidden, sampling, position, tokens)
         tokens.append(token)
         generated.append(token)
         if token in stop_tokens or len(generated) == max_tokens:

@@ -14,7 +14,7 @@ class Config:
     """Times are virtual seconds; every turn of the scheduler takes one millisecond.
 
     `has_lonely_zombies`: some processes that lost their seat are never told and never die; only then may heads lose
-    patience.
+    patience. All prompts are the beginnings of `num_texts` texts.
     """
 
     stages: int
@@ -32,6 +32,8 @@ class Config:
     num_requests: int
     longest_prompt: int
     longest_answer: int
+    num_texts: int
+    max_waiting: int
     num_faults: int
     fault_seconds: float
     has_lonely_zombies: bool
@@ -58,6 +60,7 @@ class Config:
             max_step_tokens=self.max_step_tokens,
             max_steps_in_flight=self.max_steps_in_flight,
             max_sequence_length=longest,
+            max_waiting=self.max_waiting,
             patience_seconds=5.0 if self.has_lonely_zombies else FOREVER,
         )
 
@@ -76,12 +79,14 @@ def draw(random: Random) -> Config:
         is_skewed=random.random() < 0.15,
         flaky_loads=random.random() < 0.1,
         block_size=random.randint(1, 4),
-        spare_blocks=random.choice((0, 0, 1, 4)),
+        spare_blocks=random.choice((0, 0, 1, 4, 12)),
         max_step_tokens=random.choice((1, 2, 3, 6)),
         max_steps_in_flight=random.randint(1, 3),
         num_requests=random.choice((1, 2, 3, 4, 6)),
         longest_prompt=random.randint(1, 8),
         longest_answer=random.randint(1, 8),
+        num_texts=random.choice((1, 2, 6)),
+        max_waiting=random.choice((1, 2, 100)),
         num_faults=random.choice((0, 1, 2, 3, 4, 6)),
         fault_seconds=random.choice((0.1, 0.3, 0.8)),
         has_lonely_zombies=random.random() < 0.2,

@@ -1,8 +1,8 @@
 """The simulation's Compute: one stage of the arithmetic model over a paged cache that punishes every misuse.
 
-A cache slot that is written twice without having been freed mixes both values, as a kernel that accumulates would; a
-slot that was never written reads as what it is. Freeing what is not there, opening an open lane or serving an expert
-that is not loaded is an error.
+A cache slot that is written twice without having been given anew mixes both values, as a kernel that accumulates
+would; a slot that was never written reads as what it is; a block that is given anew is emptied unless some sequence
+still has it. Freeing what is not there, opening an open lane or serving an expert that is not loaded is an error.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import Any
 from moe_wire.messages import DType, Payload, Segment
 from moe_worker.protocol.compute import Routed, Sampled
 from moe_worker.protocol.settings import Settings
-from tests.moe_worker.protocol.simulation.arithmetic import Model
+from tests.moe_worker.protocol.simulation.arithmetic import Model, logprobs_of
 
 
 def payload(rows: Sequence[int]) -> Payload:
@@ -22,35 +22,40 @@ def payload(rows: Sequence[int]) -> Payload:
 
 
 class Cache:
-    """One lane's KV blocks on one rank."""
+    """One lane's KV blocks on one rank. `num_shared` counts the blocks that sequences found there."""
 
     def __init__(self, block_size: int) -> None:
         self._block_size = block_size
         self.tables: dict[int, list[int]] = {}
-        self._slots: dict[tuple[int, int], int] = {}
+        self.histories: dict[int, list[int]] = {}
+        self.num_shared = 0
+        self._blocks: dict[int, dict[tuple[int, int], int]] = {}
 
-    def extend(self, sequence: int, new_blocks: Sequence[int]) -> None:
-        self.tables.setdefault(sequence, []).extend(new_blocks)
+    def extend(self, segment: Segment) -> None:
+        num_shared = 0 if segment.sequence in self.tables else segment.start // self._block_size
+        self.num_shared += num_shared
+        for block in segment.new_blocks[num_shared:]:
+            if not any(block in table for table in self.tables.values()):
+                self._blocks[block] = {}
+        self.tables.setdefault(segment.sequence, []).extend(segment.new_blocks)
+        self.histories.setdefault(segment.sequence, []).extend(segment.history)
 
     def free(self, sequence: int) -> None:
-        size = self._block_size
-        freed = {block * size + i for block in self.tables.pop(sequence) for i in range(size)}
-        for key in [key for key in self._slots if key[1] in freed]:
-            del self._slots[key]
+        del self.tables[sequence], self.histories[sequence]
 
     def write(self, sequence: int, layer: int, position: int, value: int) -> None:
-        key = (layer, self._slot(sequence, position))
-        if key in self._slots:
-            value = hash((self._slots[key], value))
-        self._slots[key] = value
+        block, key = self._place(sequence, layer, position)
+        if key in block:
+            value = hash((block[key], value))
+        block[key] = value
 
     def read(self, sequence: int, layer: int, length: int) -> list[int]:
-        slots = self._slots
-        return [slots.get((layer, self._slot(sequence, position)), 0) for position in range(length)]
+        places = (self._place(sequence, layer, position) for position in range(length))
+        return [block.get(key, 0) for block, key in places]
 
-    def _slot(self, sequence: int, position: int) -> int:
-        size = self._block_size
-        return self.tables[sequence][position // size] * size + position % size
+    def _place(self, sequence: int, layer: int, position: int) -> tuple[dict[tuple[int, int], int], tuple[int, int]]:
+        index, offset = divmod(position, self._block_size)
+        return self._blocks.setdefault(self.tables[sequence][index], {}), (layer, offset)
 
 
 class Batch:
@@ -93,7 +98,7 @@ class FakeCompute:
     ) -> Batch:
         cache = self.caches[lane]
         for segment in segments:
-            cache.extend(segment.sequence, segment.new_blocks)
+            cache.extend(segment)
         if tokens is None:
             assert hidden is not None
             return Batch(lane, segments, list(hidden.data))
@@ -131,14 +136,16 @@ class FakeCompute:
     def finish(self, batch: Batch) -> Payload | Sampled:
         if not self._settings.is_last:
             return payload(batch.hidden)
-        sampled, row = [], -1
+        tokens, logprobs, row = [], [], -1
         for segment in batch.segments:
             row += segment.count
             if segment.sampling is not None:
+                history = self.caches[batch.lane].histories[segment.sequence]
                 position = segment.start + segment.count
-                token = self._model.sample(batch.hidden[row], segment.sampling.seed, position)
-                sampled.append((segment.sequence, token))
-        return Sampled(tuple(sampled))
+                token = self._model.sample(batch.hidden[row], segment.sampling, position, history)
+                tokens.append((segment.sequence, token))
+                logprobs.append(logprobs_of(token, segment.sampling, position))
+        return Sampled(tuple(tokens), tuple(logprobs) if any(logprobs) else ())
 
     def load(self, expert: int) -> None:
         assert expert not in self._held

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from moe_wire.messages import Cancel, Emitted, Refused, Returned, Sampling, Submit
 from moe_worker.protocol.transport import Arrived, ConnectionClosed
-from tests.moe_worker.protocol.simulation.arithmetic import VOCABULARY, generate
+from tests.moe_worker.protocol.simulation.arithmetic import VOCABULARY, generate, logprobs_of
 from tests.moe_worker.protocol.simulation.network import Connection, Direction
 
 if TYPE_CHECKING:
@@ -20,12 +20,18 @@ class Stream:
         config = world.config
         self.world = world
         self.request = number.to_bytes(16, "big")
-        self.prompt = tuple(random.randrange(VOCABULARY) for _ in range(random.randint(1, config.longest_prompt)))
+        self.prompt = world.random_prompt(random.randint(1, config.longest_prompt))
         self.max_tokens = random.randint(1, config.longest_answer)
-        self.seed = random.randrange(1000)
+        self.priority = random.choice((0, 0, 0, 0, 1, -1))
+        self.sampling = Sampling(
+            temperature=1.0,
+            seed=random.randrange(1000),
+            presence_penalty=random.choice((0.0, 0.0, 0.0, 0.5)),
+            logprobs=random.choice((-1, -1, 0, 2)),
+        )
         self.stop_tokens = tuple(random.sample(range(VOCABULARY), 12)) if random.random() < 0.3 else ()
         self.expected = generate(
-            config.model, self.prompt, seed=self.seed, max_tokens=self.max_tokens, stop_tokens=self.stop_tokens
+            config.model, self.prompt, sampling=self.sampling, max_tokens=self.max_tokens, stop_tokens=self.stop_tokens
         )
         self.tokens: list[int] = []
         self.is_done = False
@@ -43,9 +49,9 @@ class Stream:
         connection = StreamConnection(self, process)
         self.connections.append(connection)
         process.accepted[connection.number] = connection
-        sampling = Sampling(temperature=1.0, seed=self.seed)
-        submit = Submit(self.request, self.prompt, tuple(self.tokens), sampling, self.max_tokens, self.stop_tokens)
-        connection.forward.put(submit)
+        known = tuple(self.tokens)
+        wanted = (self.sampling, self.max_tokens, self.stop_tokens, self.priority)
+        connection.forward.put(Submit(self.request, self.prompt, known, *wanted))
 
     def cancel(self) -> None:
         """The client has gone."""
@@ -61,11 +67,15 @@ class Stream:
 
     def on_answer(self, connection: "StreamConnection", message: Any) -> None:
         assert message.request == self.request
-        assert not isinstance(message, Refused), message
-        if isinstance(message, Returned):
+        if isinstance(message, Refused):
+            assert message.code == "overloaded", message
+            assert not connection.began_with, "a stream that has begun is let in"
+        if isinstance(message, Returned | Refused):
             self.resubmit(connection)
             return
         assert isinstance(message, Emitted)
+        place = len(self.prompt) + message.position
+        assert message.logprobs == logprobs_of(message.token, self.sampling, place), message
         if message.position == len(self.tokens):
             self.tokens.append(message.token)
         assert self.tokens == self.expected[: len(self.tokens)], f"{self.tokens} instead of {self.expected}"
@@ -84,11 +94,12 @@ class Stream:
 
 
 class StreamConnection(Connection):
-    """Between a gateway and a head."""
+    """Between a gateway and a head. `began_with` tokens the stream came here."""
 
-    __slots__ = ()
+    __slots__ = ("began_with",)
 
     def __init__(self, stream: Stream, process: "Process") -> None:
+        self.began_with = len(stream.tokens)
         super().__init__(stream.world.network, stream, process, process.identity.pod_uid)
         self.forward = Direction(self.network, process, self._asked, self._closed, 0.0)
         self.back = Direction(self.network, stream, self._answered, self._lost, 0.0)

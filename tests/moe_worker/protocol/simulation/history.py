@@ -45,6 +45,7 @@ def _check_end(world: World) -> None:
         status = process.core.status()
         left = (status.outstanding, status.queued, status.requests, status.blocks_used, status.step_rows)
         assert not any(left), status
+        assert all(lane.blocks_cached <= lane.blocks for lane in status.headed), status
         assert all(lane.live and lane.steps_in_flight == 0 for lane in status.headed), status
         held = set(process.core.status().held)
         assert held == _wanted(world, process.identity.rank), status

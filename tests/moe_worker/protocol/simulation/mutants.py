@@ -6,7 +6,7 @@ nothing of this.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from moe_wire.messages import NotHere, Result, Step, Tokens
@@ -214,6 +214,50 @@ class ForgetsFreed(Scheduler):
         self._freed.clear()
 
 
+class SharesUnwritten(Scheduler):
+    """Shares a block that is still being written: it counts as full as soon as its sequence runs."""
+
+    def _start(self, sequence: Sequence, found: list[int]) -> None:
+        super()._start(sequence, found)
+        for block, name in zip(sequence.blocks, sequence.block_names(self._block_size), strict=False):
+            self.pool.keep(block, name)
+
+
+class KeepsIndex(Scheduler):
+    """Shares after a reset what the caches held before it."""
+
+    def restart(self) -> None:
+        for sequence in list(self._running.values()):
+            self._put_back(sequence)
+        self._freed.clear()
+
+
+class GivesBackShared(Scheduler):
+    """Takes a sequence's blocks back though others share them."""
+
+    def _release(self, sequence: Sequence) -> None:
+        for block in sequence.blocks:
+            while self.pool.references(block) > 1:
+                self.pool.give_back([block])
+        super()._release(sequence)
+
+
+class TellsOnce(Scheduler):
+    """Believes that the last stage remembers a sequence's tokens when it runs again."""
+
+    def _release(self, sequence: Sequence) -> None:
+        num_told = sequence.num_told
+        super()._release(sequence)
+        sequence.num_told = num_told
+
+
+class MixesLogprobs(Heads):
+    """Gives a token the logprobs of another."""
+
+    def on_tokens(self, message: Tokens) -> None:
+        super().on_tokens(replace(message, logprobs=message.logprobs[::-1]))
+
+
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """`menu`: the faults under which the broken rule matters most, so that few histories suffice."""
@@ -244,4 +288,9 @@ MUTANTS: dict[str, Mutant] = {
     "keeps progress": Mutant(with_scheduler(KeepsProgress)),
     "leaks blocks": Mutant(with_scheduler(LeaksBlocks)),
     "forgets what was freed": Mutant(with_scheduler(ForgetsFreed)),
+    "shares a block that is still being written": Mutant(with_scheduler(SharesUnwritten)),
+    "keeps the index over a reset": Mutant(with_scheduler(KeepsIndex)),
+    "gives back what is shared": Mutant(with_scheduler(GivesBackShared)),
+    "tells the history once": Mutant(with_scheduler(TellsOnce)),
+    "mixes the logprobs up": Mutant(with_heads(MixesLogprobs)),
 }

@@ -15,6 +15,7 @@ from moe_worker.protocol.rank import RankCore
 from moe_worker.protocol.settings import Identity
 from moe_worker.protocol.view import SeatView, StageView, View
 from tests.moe_worker.protocol.simulation import layouts
+from tests.moe_worker.protocol.simulation.arithmetic import VOCABULARY
 from tests.moe_worker.protocol.simulation.config import FOREVER, Config
 from tests.moe_worker.protocol.simulation.gateway import Stream
 from tests.moe_worker.protocol.simulation.network import Network
@@ -43,6 +44,9 @@ class World:
         self.zombies: list[Process] = []
         self.masked: set[int] = set()
         self.streams: list[Stream] = []
+        self._texts = [
+            tuple(random.randrange(VOCABULARY) for _ in range(config.longest_prompt)) for _ in range(config.num_texts)
+        ]
         self._tracer = tracer
         self._marked: list[Process] = []
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -160,6 +164,13 @@ class World:
         if process is not None and process.is_alive and process.identity.pod_uid == seat.pod_uid:
             return process
         return None
+
+    def random_prompt(self, length: int) -> tuple[int, ...]:
+        """The beginning of one of the texts, so that prompts begin alike; sometimes with an end of its own."""
+        prompt = self.random.choice(self._texts)[:length]
+        if self.random.random() < 0.3:
+            return (*prompt[:-1], self.random.randrange(VOCABULARY))
+        return prompt
 
     def random_head(self) -> Process | None:
         heads = [rank for rank in self.layouts[0].lanes.values() if rank is not None]
