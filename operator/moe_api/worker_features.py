@@ -3,7 +3,7 @@
 A test of the worker holds FAMILIES and DTYPES equal to what it implements. Nothing here needs torch.
 """
 
-FAMILIES: tuple[str, ...] = ("qwen3_moe",)
+FAMILIES: tuple[str, ...] = ("qwen3_moe", "mixtral", "olmoe", "qwen2_moe", "gpt_oss", "deepseek_v2")
 """Values of config.json's model_type."""
 
 DTYPES: tuple[str, ...] = ("float32", "bfloat16", "float16")

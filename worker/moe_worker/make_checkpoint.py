@@ -1,4 +1,4 @@
-"""Makes a small random Qwen3-MoE checkpoint with a tokenizer, in Hugging Face format.
+"""Makes a small random checkpoint of any family with a tokenizer, in Hugging Face format.
 
 For demos, tests and benchmarks; needs transformers, which the worker itself does not. Same options, same bytes.
 """
@@ -12,7 +12,9 @@ from typing import Any, cast
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3MoeConfig, Qwen3MoeForCausalLM
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
+
+from moe_worker.checkpoint_configs import FAMILIES, make_config
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 MIN_VOCAB = 260  # one token for each byte, and the special ones
@@ -54,46 +56,26 @@ def train_tokenizer(vocab: int) -> PreTrainedTokenizerFast:
     )
 
 
-def make_model(options: argparse.Namespace, tokenizer: PreTrainedTokenizerFast) -> Qwen3MoeForCausalLM:
-    """Random weights, norms included. Tokens that are no text alone get a zero output row: rarely chosen."""
+def make_model(options: argparse.Namespace, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    """Random weights, norms and biases included. Tokens that are no text alone get a zero output row: rarely chosen."""
+    special = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("bos", "eos", "pad")}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        model = Qwen3MoeForCausalLM(make_config(options, tokenizer))
+        # In float32 whatever is asked for, so that every number type has the same weights.
+        model = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+            make_config(options, special), dtype=torch.float32
+        )
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 if "norm" in name:
                     parameter.uniform_(0.75, 1.25)
+                elif name.endswith("bias"):
+                    parameter.uniform_(-0.5, 0.5)
             for token in range(options.vocab):
                 if not is_text(tokenizer, token):
                     model.lm_head.weight[token] = 0
-    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]  # transformers types it not
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-    )
-    return cast(Qwen3MoeForCausalLM, model.to(getattr(torch, options.dtype)))
-
-
-def make_config(options: argparse.Namespace, tokenizer: PreTrainedTokenizerFast) -> Qwen3MoeConfig:
-    """The options under the names of config.json."""
-    return Qwen3MoeConfig(
-        vocab_size=options.vocab,
-        hidden_size=options.hidden,
-        intermediate_size=options.ffn,
-        moe_intermediate_size=options.ffn,
-        num_hidden_layers=options.layers,
-        num_attention_heads=options.heads,
-        num_key_value_heads=options.kv_heads,
-        head_dim=options.head_dim,  # type: ignore[call-arg]  # read from its keyword arguments
-        num_experts=options.experts,
-        num_experts_per_tok=options.experts_per_token,
-        norm_topk_prob=True,
-        max_position_embeddings=options.max_positions,
-        initializer_range=options.initializer_range,
-        tie_word_embeddings=False,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        dtype=options.dtype,
-    )
+    model.generation_config = GenerationConfig(**special)  # type: ignore[no-untyped-call]  # transformers types it not
+    return cast(PreTrainedModel, model.to(getattr(torch, options.dtype)))
 
 
 def is_text(tokenizer: PreTrainedTokenizerFast, token: int) -> bool:
@@ -129,6 +111,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "folder", help="where the checkpoint is put; must not exist, or hold one made with the same options"
     )
+    parser.add_argument("--family", choices=FAMILIES, default="qwen3_moe", help="default qwen3_moe")
     sizes = {
         "layers": 16,
         "experts": 16,
@@ -167,7 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     write_checkpoint(options)
-    print(f"{target}: {options.layers} layers x {options.experts} experts, seed {options.seed}")
+    print(f"{target}: {options.family}, {options.layers} layers x {options.experts} experts, seed {options.seed}")
     return 0
 
 

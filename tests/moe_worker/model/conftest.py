@@ -13,6 +13,11 @@ SHAPES = {
     "wide": "--layers 2 --experts 4 --hidden 128 --heads 8 --kv-heads 2 --head-dim 32 --ffn 64",
     "mid": "--layers 2 --experts 4 --hidden 512 --heads 8 --kv-heads 8 --head-dim 64 --ffn 1024"
     " --initializer-range 0.05",
+    "mixtral": "--family mixtral --layers 2 --experts 6",
+    "olmoe": "--family olmoe --layers 2 --experts 6 --kv-heads 4",
+    "qwen2_moe": "--family qwen2_moe --layers 3 --experts 6",
+    "gpt_oss": "--family gpt_oss --layers 3 --experts 6",
+    "deepseek_v2": "--family deepseek_v2 --layers 3 --experts 6",
 }
 
 

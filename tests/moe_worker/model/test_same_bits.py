@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from moe_worker.model.batch import Batch
+from moe_worker.model.engine import Engine
+from moe_worker.protocol.compute import Routed
 from tests.moe_worker.model.conftest import SHAPES
 from tests.moe_worker.model.driver import GREEDY, Driver, whole_engine
 
@@ -109,13 +112,22 @@ def test_recomputing_after_a_reset_goes_on_with_the_same_bits(alone: Alone) -> N
         assert torch.equal(seen[position], logits[position])
 
 
+def first_routed(engine: Engine, batch: Batch) -> Sequence[Routed]:
+    """What the first layer that has experts sends them."""
+    for layer in engine.settings.layers:
+        if routed := engine.attend(batch, layer):
+            return routed
+        engine.combine(batch, layer, {})
+    raise AssertionError("no layer has experts")
+
+
 def test_batching_an_experts_rows_from_many_lanes_changes_nothing(alone: Alone) -> None:
     driver, text, _ = alone
     engine = driver.stages[0]
     sequences = [next(driver.numbers) for _ in range(3)]
     segments = [driver.segment(s, 0, count, GREEDY) for s, count in zip(sequences, (1, 40, 2), strict=True)]
     batches = [engine.begin(0, [segment], [text[: segment.count]], None) for segment in segments]
-    routed = [part for batch in batches for part in engine.attend(batch, 0)]
+    routed = [part for batch in batches for part in first_routed(engine, batch)]
     for expert in {part.expert for part in routed}:
         parts = [part.rows for part in routed if part.expert == expert]
         together = engine.expert(expert, parts)

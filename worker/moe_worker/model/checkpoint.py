@@ -46,22 +46,54 @@ class Checkpoint:
                 raise CheckpointError(f"no file {self.folder / file}", f"{INDEX} names it", COPY_AGAIN)
 
     def tensor(self, name: str, shape: tuple[int, ...]) -> torch.Tensor:
-        """A private copy of one tensor; raises CheckpointError when it is missing, cut off, or of another shape."""
-        if name not in self._files:
-            raise CheckpointError(f"no tensor {name} in {self.folder}", "the model needs it", COPY_AGAIN)
-        file = self._files[name]
+        """A private copy of one tensor; raises CheckpointError when it is missing, cut off, of another shape, or has
+        numbers that are none.
+        """
+        return self._copy(name, shape, ())
+
+    def part(self, name: str, index: int, shape: tuple[int, ...]) -> torch.Tensor:
+        """The same of tensor[index], where `shape` is the whole tensor's; nothing else of it is read."""
+        return self._copy(name, shape, (index,))
+
+    def _copy(self, name: str, shape: tuple[int, ...], index: tuple[int, ...]) -> torch.Tensor:
+        file = self._file(name)
         try:
-            stored = self._mapped(file).get_tensor(name)
+            lying = self._mapped(file).get_slice(name)
+            self._check_shape(name, file, tuple(lying.get_shape()), shape)
+            stored = lying[index or ...]
         except SafetensorError as error:
             raise self._unreadable(file, error) from error
-        if tuple(stored.shape) != shape:
+        self.bytes_read += stored.nbytes
+        copied = torch.empty(stored.shape, dtype=self.dtype, device=self._device).copy_(stored)
+        self._check_numbers(name, file, stored.dtype, copied)
+        return copied
+
+    def _file(self, name: str) -> str:
+        if name not in self._files:
+            raise CheckpointError(f"no tensor {name} in {self.folder}", "the model needs it", COPY_AGAIN)
+        return self._files[name]
+
+    def _check_shape(self, name: str, file: str, found: tuple[int, ...], shape: tuple[int, ...]) -> None:
+        if found != shape:
             raise CheckpointError(
-                f"{name} in {self.folder / file} is {list(stored.shape)}",
+                f"{name} in {self.folder / file} is {list(found)}",
                 f"config.json asks for {list(shape)}",
                 "use the config.json and the safetensors files of one checkpoint",
             )
-        self.bytes_read += stored.nbytes
-        return torch.empty(shape, dtype=self.dtype, device=self._device).copy_(stored)
+
+    def _check_numbers(self, name: str, file: str, stored: torch.dtype, copied: torch.Tensor) -> None:
+        if not stored.is_floating_point:
+            raise CheckpointError(
+                f"{name} in {self.folder / file} is stored as {_word(stored)}",
+                "weights are floating-point numbers",
+                "use a checkpoint that is not quantised",
+            )
+        if not bool(copied.isfinite().all()):
+            raise CheckpointError(
+                f"{name} in {self.folder / file} has numbers that are infinite or NaN in {_word(self.dtype)}",
+                "weights are finite numbers",
+                COPY_AGAIN if stored is self.dtype else f"{COPY_AGAIN}, or set spec.model.dtype to {_word(stored)}",
+            )
 
     def _mapped(self, file: str) -> Any:
         if file not in self._open:
@@ -85,3 +117,7 @@ class Checkpoint:
             return {str(name): str(file) for name, file in files.items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{index} is broken ({error!r})", "it maps tensors to files", COPY_AGAIN) from error
+
+
+def _word(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -41,6 +41,10 @@ class ConfigFile:
         """A positive whole number, or `default` where there is none or null."""
         return default if self._raw.get(key) is None else self.number(key)
 
+    def count(self, key: str) -> int:
+        """A whole number that may be 0, which it is where there is none."""
+        return self.number(key) if self._raw.get(key) else 0
+
     def real(self, key: str, default: float) -> float:
         """A number, or `default` where there is none or null."""
         value = self._raw.get(key)

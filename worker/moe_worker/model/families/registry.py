@@ -5,11 +5,22 @@ from pathlib import Path
 
 from moe_worker.model.config_file import ConfigFile
 from moe_worker.model.errors import CheckpointError
+from moe_worker.model.families.deepseek_v2 import DeepseekV2
+from moe_worker.model.families.gpt_oss import GptOss
 from moe_worker.model.families.mixtral import Mixtral
+from moe_worker.model.families.olmoe import Olmoe
+from moe_worker.model.families.qwen2_moe import Qwen2Moe
 from moe_worker.model.families.qwen3_moe import Qwen3Moe
 from moe_worker.model.family import Family
 
-FAMILIES: Mapping[str, type[Family]] = {"qwen3_moe": Qwen3Moe, "mixtral": Mixtral}
+FAMILIES: Mapping[str, type[Family]] = {
+    "qwen3_moe": Qwen3Moe,
+    "mixtral": Mixtral,
+    "olmoe": Olmoe,
+    "qwen2_moe": Qwen2Moe,
+    "gpt_oss": GptOss,
+    "deepseek_v2": DeepseekV2,
+}
 
 
 def read_family(folder: Path) -> Family:

@@ -1,0 +1,86 @@
+"""gpt-oss: biases everywhere, attention sinks, windows in some layers, experts with a clamped gate.
+
+Experts lie together in one tensor a layer, transposed, gate and up interleaved. Checkpoints quantised to mxfp4 are
+refused: they have to be saved in bfloat16 first.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+
+from moe_worker.model.attention import Reading
+from moe_worker.model.blocks import Projection, read_projection
+from moe_worker.model.checkpoint import Checkpoint
+from moe_worker.model.config import read_sizes
+from moe_worker.model.config_file import ConfigFile
+from moe_worker.model.family import Family, Mixture, layer_name
+from moe_worker.model.feed_forward import Clamp, FeedForward
+from moe_worker.model.head_attention import Attention, HeadAttention, read_projections
+from moe_worker.model.routing import Router
+
+FULL, SLIDING = "full_attention", "sliding_attention"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GptOss(Family):
+    """The family with its sizes; `windows` by layer, 0 for none."""
+
+    clamp: Clamp
+    windows: tuple[int, ...]
+
+    @classmethod
+    def read(cls, file: ConfigFile) -> Self:
+        file.require("hidden_act", "silu")
+        file.require("attention_bias", True)
+        config = read_sizes(
+            file, experts="num_local_experts", expert_ffn="intermediate_size", norm_epsilon=1e-5, theta=150000.0
+        )
+        clamp = Clamp(limit=file.real("swiglu_limit", 7.0), alpha=file.real("swiglu_alpha", 1.702))
+        return cls(config=config, clamp=clamp, windows=_read_windows(file, config.layers))
+
+    def read_attention(self, source: Checkpoint, layer: int) -> Attention:
+        c, at = self.config, f"{layer_name(layer)}self_attn."
+        qkv, out = read_projections(source, at, c, has_bias=True, has_out_bias=True)
+        sinks = source.tensor(f"{at}sinks", (c.heads,)).float()
+        return HeadAttention(
+            qkv=qkv,
+            out=out,
+            heads=c.heads,
+            head_dim=c.head_dim,
+            reading=Reading(kv_heads=c.kv_heads, window=self.windows[layer], sinks=sinks),
+            scale=c.head_dim**-0.5,
+        )
+
+    def read_mixture(self, source: Checkpoint, layer: int) -> Mixture:
+        c, at = self.config, f"{layer_name(layer)}mlp."
+        gate = read_projection(source, at, [("router", c.experts)], c.hidden, has_bias=True)
+        return Mixture(router=Router(projection=gate, choices=c.experts_per_token, is_normalised=True))
+
+    def read_expert(self, source: Checkpoint, layer: int, expert: int) -> FeedForward:
+        c, at = self.config, f"{layer_name(layer)}mlp.experts."
+        shapes = {"gate_up": (c.hidden, 2 * c.expert_ffn), "down": (c.expert_ffn, c.hidden)}
+        weights = {
+            name: source.part(f"{at}{name}_proj", expert, (c.experts, *shape)).t() for name, shape in shapes.items()
+        }
+        biases = {
+            name: source.part(f"{at}{name}_proj_bias", expert, (c.experts, out)) for name, (_, out) in shapes.items()
+        }
+        return FeedForward(
+            gate_up=Projection(weight=_apart(weights["gate_up"]), bias=_apart(biases["gate_up"])),
+            down=Projection(weight=weights["down"].contiguous(), bias=biases["down"]),
+            clamp=self.clamp,
+        )
+
+
+def _apart(interleaved: torch.Tensor) -> torch.Tensor:
+    """Rows g u g u ... as g g ... u u ..."""
+    return torch.cat((interleaved[::2], interleaved[1::2]))
+
+
+def _read_windows(file: ConfigFile, layers: int) -> tuple[int, ...]:
+    """Where nothing is said, every other layer has one, the first included."""
+    window = file.number("sliding_window")
+    kinds = file.value("layer_types") or [SLIDING, FULL] * layers
+    file.refuse("layer_types", len(kinds) < layers or not {*kinds} <= {FULL, SLIDING})
+    return tuple(window if kind == SLIDING else 0 for kind in kinds[:layers])

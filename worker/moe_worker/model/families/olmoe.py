@@ -1,0 +1,74 @@
+"""OLMoE: queries and keys are normed over all heads at once; the chosen experts keep the weights they had among all."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+
+from moe_worker.model.attention import Reading
+from moe_worker.model.blocks import Norm, make_norm, read_projection
+from moe_worker.model.checkpoint import Checkpoint
+from moe_worker.model.config import read_sizes
+from moe_worker.model.config_file import ConfigFile
+from moe_worker.model.family import Family, Mixture, layer_name
+from moe_worker.model.feed_forward import FeedForward, read_feed_forward
+from moe_worker.model.head_attention import Attention, HeadAttention, read_projections
+from moe_worker.model.routing import Router
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WholeNorm:
+    """Of all heads [rows, heads + kv_heads, head_dim]: one norm over the queries' numbers, one over the keys'."""
+
+    query: Norm
+    key: Norm
+
+    def __call__(self, query_key: torch.Tensor) -> torch.Tensor:
+        flat, width = query_key.flatten(1), self.query.weight.shape[0]
+        normed = torch.cat((self.query(flat[:, :width]), self.key(flat[:, width:])), -1)
+        return normed.view(query_key.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Olmoe(Family):
+    """The family with its sizes."""
+
+    normalises: bool
+
+    @classmethod
+    def read(cls, file: ConfigFile) -> Self:
+        file.require("hidden_act", "silu")
+        file.require("attention_bias", False)
+        file.require("clip_qkv", None)
+        config = read_sizes(file, experts="num_experts", expert_ffn="intermediate_size", norm_epsilon=1e-5)
+        return cls(config=config, normalises=file.flag("norm_topk_prob", False))
+
+    def read_attention(self, source: Checkpoint, layer: int) -> Attention:
+        c, at = self.config, f"{layer_name(layer)}self_attn."
+        qkv, out = read_projections(source, at, c)
+        return HeadAttention(
+            qkv=qkv,
+            out=out,
+            heads=c.heads,
+            head_dim=c.head_dim,
+            reading=Reading(kv_heads=c.kv_heads),
+            head_norm=self._whole_norm(source, at),
+        )
+
+    def read_mixture(self, source: Checkpoint, layer: int) -> Mixture:
+        c, at = self.config, f"{layer_name(layer)}mlp."
+        gate = read_projection(source, at, [("gate", c.experts)], c.hidden)
+        return Mixture(router=Router(projection=gate, choices=c.experts_per_token, is_normalised=self.normalises))
+
+    def read_expert(self, source: Checkpoint, layer: int, expert: int) -> FeedForward:
+        at = f"{layer_name(layer)}mlp.experts.{expert}."
+        return read_feed_forward(source, at, self.config.hidden, self.config.expert_ffn)
+
+    def _whole_norm(self, source: Checkpoint, at: str) -> WholeNorm:
+        """The queries' includes 1/sqrt(head_dim)."""
+        c = self.config
+        query = source.tensor(f"{at}q_norm.weight", (c.heads * c.head_dim,))
+        key = source.tensor(f"{at}k_norm.weight", (c.kv_heads * c.head_dim,))
+        return WholeNorm(
+            query=make_norm(query, c.norm_epsilon, scale=c.head_dim**-0.5), key=make_norm(key, c.norm_epsilon)
+        )
