@@ -15,7 +15,7 @@ from moe_gateway.app import build_app
 from moe_gateway.balancer import Balancer
 from moe_gateway.chat import ChatTemplate
 from moe_gateway.heads import HeadPool
-from moe_gateway.service import Service
+from moe_gateway.service import Limits, Service
 from moe_gateway.tokenizer import TextModel, load_text_model
 from tests.moe_gateway.fakes import CREDENTIALS, Clock, FakeHead, write_checkpoint
 
@@ -70,7 +70,7 @@ async def gateway(text_model: TextModel) -> AsyncIterator[Gateway]:
     assert text_model.chat_template is not None
     service = Service(
         served_model="demo-model",
-        max_sequence_length=256,
+        limits=Limits(max_sequence_length=256, max_choices=100),
         text_model=text_model,
         chat_template=ChatTemplate(text_model.chat_template, text_model.special_tokens),
         balancer=balancer,

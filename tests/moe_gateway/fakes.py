@@ -14,7 +14,7 @@ from moe_gateway.router import HeadKey
 from moe_gateway.topology import HeadTarget
 from moe_wire.framing import Decoder, encode
 from moe_wire.handshake import Identity, judge_hello, make_welcome
-from moe_wire.messages import Cancel, Challenge, Emitted, Hello, Message, Returned, Submit
+from moe_wire.messages import Cancel, Challenge, Emitted, Hello, Logprobs, Message, Returned, Submit
 
 CREDENTIALS = Credentials(secret=b"s" * 32, deployment="demo", pod_uid="gateway-uid")
 CHAT_TEMPLATE = (
@@ -87,6 +87,15 @@ Answer = Callable[[Submit], Sequence[int]]
 def counting(submit: Submit) -> Sequence[int]:
     """A model whose tokens depend on the prompt and the position only, as greedy decoding's do."""
     return [(sum(submit.prompt) + 7 * position) % 250 for position in range(submit.max_tokens)]
+
+
+def told(submit: Submit, position: int, token: int) -> Logprobs | None:
+    """What a head tells of a token: exact in binary, and different for every position and token."""
+    num_top = submit.sampling.logprobs
+    if num_top < 0:
+        return None
+    top = tuple((abs(token - other), -0.25 - position - other) for other in range(num_top))
+    return Logprobs(-0.25 - position, top)
 
 
 class FakeHead:
@@ -172,7 +181,7 @@ class FakeHead:
             token = tokens[position]
             finish = "stop" if token in submit.stop_tokens else "length" if position + 1 == submit.max_tokens else ""
             for _ in range(2 if self.duplicates else 1):
-                reply(Emitted(submit.request, position, token, finish))
+                reply(Emitted(submit.request, position, token, finish, told(submit, position, token)))
             if finish:
                 return
 

@@ -4,7 +4,7 @@ from fastapi import FastAPI
 
 from moe_gateway.envelope import RequestEnvelope
 from moe_gateway.openai.failures import install_error_handlers
-from moe_gateway.openai.routes import api_routes, probe_routes
+from moe_gateway.openai.routes import api_routes, probe_routes, text_routes
 from moe_gateway.service import Service
 
 
@@ -15,6 +15,7 @@ def build_app(service: Service, *, max_body_bytes: int) -> FastAPI:
         redoc_url=None,
     )
     app.include_router(api_routes(service))
+    app.include_router(text_routes(service))
     app.include_router(probe_routes(service))
     install_error_handlers(app)
     app.add_middleware(RequestEnvelope, max_body_bytes=max_body_bytes)

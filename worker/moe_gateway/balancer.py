@@ -151,7 +151,7 @@ class Balancer:
 
     def _emitted(self, head: _Head, place: _Place, message: Emitted) -> None:
         name = place.generation.name
-        verdict = place.generation.take(message.position, message.token, message.finish)
+        verdict = place.generation.take(message.position, message.token, message.finish, message.logprobs)
         if verdict is Verdict.NEW:
             place.progress = head.heard
             place.num_returns, place.avoid = 0, None
@@ -210,6 +210,7 @@ class Balancer:
                 sampling=generation.sampling,
                 max_tokens=generation.max_tokens,
                 stop_tokens=generation.stop_tokens,
+                priority=generation.priority,
             )
         )
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from jinja2 import Template, TemplateError
@@ -20,12 +21,19 @@ class ChatTemplate:
         self._template = _compile(source)
         self._special_tokens = dict(special_tokens)
 
-    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """The prompt up to where the assistant begins to speak; raises ApiError where the template refuses."""
+    def render(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        options: Mapping[str, Any] = MappingProxyType({}),
+        add_generation_prompt: bool = True,
+    ) -> str:
+        """The prompt, by default up to where the assistant begins to speak; raises ApiError where the template
+        refuses. `options` are names that this checkpoint's template knows beside the usual ones.
+        """
+        names = {"messages": messages, "add_generation_prompt": add_generation_prompt, "tools": None}
         try:
-            return self._template.render(
-                messages=messages, add_generation_prompt=True, tools=None, **self._special_tokens
-            )
+            return self._template.render({**options, **self._special_tokens, **names})
         except (TemplateError, TypeError, ValueError, KeyError, ArithmeticError, RecursionError) as error:
             raise _refused(error) from error
 

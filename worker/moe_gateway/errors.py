@@ -79,6 +79,57 @@ def no_capacity(*, hold_seconds: float, connected_heads: int) -> ApiError:
     )
 
 
+def too_many_requests(*, live: int, new: int, limit: int) -> ApiError:
+    """This gateway has all the choices under way that it may have."""
+    return _rate_limited(
+        f"This gateway works on {live} choices and takes at most {limit} at a time; yours needs {new} more. "
+        "Try again in a moment."
+    )
+
+
+def overloaded(message: str) -> ApiError:
+    """Every lane's head has as many requests waiting as it takes."""
+    return _rate_limited(f"Every lane is full. {message} Try again in a moment.")
+
+
+def deadline_exceeded(*, limit_seconds: float) -> ApiError:
+    """The answer was not complete in time."""
+    return ApiError(
+        504,
+        f"The answer was not complete within {limit_seconds:g} s, the limit of this request. "
+        "Ask for fewer tokens, or allow more with 'timeout' or spec.gateway.requestTimeout.",
+        "timeout_error",
+        code="deadline_exceeded",
+    )
+
+
+def going_away() -> ApiError:
+    """This gateway's pod ends before the answer does."""
+    return ApiError(
+        503,
+        "This gateway is being stopped and cannot finish this answer. Send the request again; another one takes it.",
+        "server_error",
+        code="gateway_stopping",
+        headers={"Retry-After": "1"},
+    )
+
+
+def unauthorized(key: str | None) -> ApiError:
+    """No key, or a wrong one, in OpenAI's words; of a wrong one only the ends are repeated."""
+    if key is None:
+        message = "You didn't provide an API key. Send one in the header 'Authorization: Bearer YOUR_KEY'."
+    else:
+        shown = f"{key[:3]}...{key[-2:]}" if len(key) >= 12 else "***"
+        message = f"Incorrect API key provided: {shown}. Ask whoever runs this gateway for one."
+    return ApiError(
+        401, message, "invalid_request_error", code=key and "invalid_api_key", headers={"WWW-Authenticate": "Bearer"}
+    )
+
+
+def _rate_limited(message: str) -> ApiError:
+    return ApiError(429, message, "requests", code="rate_limit_exceeded", headers={"Retry-After": "1"})
+
+
 def internal_error(request_id: str) -> ApiError:
     message = f"The gateway failed on this request; its log has the cause under request id {request_id}."
     return ApiError(500, message, "server_error")

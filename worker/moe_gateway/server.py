@@ -15,7 +15,7 @@ from moe_gateway.app import build_app
 from moe_gateway.balancer import Balancer
 from moe_gateway.chat import ChatTemplate
 from moe_gateway.heads import Credentials, HeadPool
-from moe_gateway.service import Service, unix_seconds
+from moe_gateway.service import Limits, Service, unix_seconds
 from moe_gateway.settings import Settings
 from moe_gateway.tokenizer import load_text_model
 from moe_gateway.topology import head_targets
@@ -59,7 +59,11 @@ def build_service(settings: Settings, balancer: Balancer) -> Service:
     )
     return Service(
         served_model=settings.served_model,
-        max_sequence_length=settings.max_sequence_length,
+        limits=Limits(
+            max_sequence_length=settings.max_sequence_length,
+            max_choices=settings.max_choices,
+            request_seconds=settings.request_seconds,
+        ),
         text_model=text_model,
         chat_template=template,
         balancer=balancer,

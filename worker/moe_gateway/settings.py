@@ -23,7 +23,9 @@ class Settings:
     pod_uid: str
     hold_seconds: float
     drain_seconds: float
+    request_seconds: float
     max_sequence_length: int
+    max_choices: int
     max_body_bytes: int
 
 
@@ -41,6 +43,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         pod_uid=env.get("POD_UID", ""),
         hold_seconds=_number(env, "MOE_HOLD_SECONDS", 30, least=0),
         drain_seconds=_number(env, "MOE_DRAIN_SECONDS", 25),
+        request_seconds=_number(env, "MOE_REQUEST_SECONDS", 600, least=0.001),
+        max_choices=int(_number(env, "MOE_MAX_CHOICES", 1024)),
         max_sequence_length=int(_number(env, "MOE_MAX_SEQUENCE_LENGTH", 2048)),
         max_body_bytes=int(_number(env, "MOE_MAX_BODY_BYTES", 4 * 1024 * 1024)),
     )

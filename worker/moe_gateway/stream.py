@@ -8,9 +8,10 @@ text or HTTP.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf
 
 from moe_gateway.errors import ApiError
-from moe_wire.messages import Sampling
+from moe_wire.messages import Logprobs, Sampling
 
 
 class Verdict(Enum):
@@ -24,7 +25,11 @@ class Verdict(Enum):
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Generation:
-    """One request's facts. `wake` is called whenever there is something new to read."""
+    """One request's facts. `wake` is called whenever there is something new to read.
+
+    `logprobs` has one for each of `tokens`, so that neither is ever told twice. `limit_seconds` is how long all of it
+    may take; of those that wait at a head, the highest `priority` goes first.
+    """
 
     name: str
     prompt: tuple[int, ...]
@@ -32,7 +37,10 @@ class Generation:
     max_tokens: int
     stop_tokens: tuple[int, ...]
     wake: Callable[[], None]
+    priority: int = 0
+    limit_seconds: float = inf
     tokens: list[int] = field(default_factory=list)
+    logprobs: list[Logprobs | None] = field(default_factory=list)
     finish: str = ""
     failure: ApiError | None = None
     cancelled: bool = False
@@ -41,7 +49,7 @@ class Generation:
     def is_over(self) -> bool:
         return bool(self.finish) or self.failure is not None or self.cancelled
 
-    def take(self, position: int, token: int, finish: str) -> Verdict:
+    def take(self, position: int, token: int, finish: str, logprobs: Logprobs | None = None) -> Verdict:
         """Judge one emitted token and keep it if it is the next one."""
         known = len(self.tokens)
         if position > known:
@@ -51,6 +59,7 @@ class Generation:
         if self.finish:
             return Verdict.MISMATCH
         self.tokens.append(token)
+        self.logprobs.append(logprobs)
         self.finish = finish or ("length" if len(self.tokens) >= self.max_tokens else "")
         self.wake()
         return Verdict.NEW

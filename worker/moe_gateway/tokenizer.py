@@ -8,6 +8,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from moe_gateway.token_bytes import TokenBytes
+
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
@@ -20,6 +22,7 @@ class TextModel:
     """The text side of a checkpoint. `end_tokens` end a sequence; ids are below `vocab_size`."""
 
     tokenizer: Tokenizer
+    token_bytes: TokenBytes
     vocab_size: int
     end_tokens: tuple[int, ...]
     longest_token: int
@@ -28,6 +31,10 @@ class TextModel:
 
     def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
         return tuple(self.tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
+
+    def spell(self, ids: Sequence[int]) -> str:
+        """The text of these ids, special tokens included."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False))
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
@@ -45,6 +52,7 @@ def load_text_model(folder: Path) -> TextModel:
         )
     return TextModel(
         tokenizer=tokenizer,
+        token_bytes=TokenBytes(tokenizer),
         vocab_size=int(config.get("vocab_size") or max(vocabulary.values()) + 1),
         end_tokens=_end_tokens(_read_json(folder / "generation_config.json"), config),
         longest_token=max(len(token) for token in vocabulary),

@@ -5,12 +5,14 @@ from typing import Any
 
 from moe_gateway.choice import Piece
 from moe_gateway.openai.dialect import Envelope
+from moe_gateway.openai.logprobs import chat_logprobs
 from moe_gateway.openai.responses import (
     AssistantMessage,
     ChatChoice,
     ChatChunkChoice,
     ChatCompletion,
     ChatCompletionChunk,
+    ChatLogprobs,
     Delta,
     Usage,
 )
@@ -33,7 +35,7 @@ class ChatDialect:
     def chunk(self, index: int, piece: Piece) -> ChatCompletionChunk:
         delta = Delta(content=piece.text) if piece.text else Delta()
         choice = ChatChunkChoice(
-            index=index, delta=delta, logprobs=None, finish_reason=piece.finish, **self._ids(piece)
+            index=index, delta=delta, logprobs=self._logprobs(piece), finish_reason=piece.finish, **self._ids(piece)
         )
         return self._chunk([choice], **self._usage)
 
@@ -54,7 +56,16 @@ class ChatDialect:
 
     def _choice(self, index: int, piece: Piece) -> ChatChoice:
         message = AssistantMessage(role="assistant", content=piece.text, refusal=None)
-        return ChatChoice(index=index, message=message, logprobs=None, finish_reason=piece.finish, **self._ids(piece))
+        return ChatChoice(
+            index=index,
+            message=message,
+            logprobs=self._logprobs(piece),
+            finish_reason=piece.finish,
+            **self._ids(piece),
+        )
+
+    def _logprobs(self, piece: Piece) -> ChatLogprobs | None:
+        return chat_logprobs(piece.scores) if self._envelope.has_logprobs else None
 
     def _ids(self, piece: Piece) -> dict[str, Any]:
         return {"token_ids": list(piece.tokens)} if self._envelope.has_token_ids else {}

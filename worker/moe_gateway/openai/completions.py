@@ -5,6 +5,7 @@ from typing import Any
 
 from moe_gateway.choice import Piece
 from moe_gateway.openai.dialect import Envelope
+from moe_gateway.openai.logprobs import completion_logprobs
 from moe_gateway.openai.requests import CompletionRequest
 from moe_gateway.openai.responses import Completion, CompletionChoice, Usage
 
@@ -42,7 +43,8 @@ class CompletionDialect:
 
     def _choice(self, index: int, piece: Piece) -> CompletionChoice:
         ids: dict[str, Any] = {"token_ids": list(piece.tokens)} if self._envelope.has_token_ids else {}
-        return CompletionChoice(index=index, text=piece.text, logprobs=None, finish_reason=piece.finish, **ids)
+        logprobs = completion_logprobs(piece.scores) if self._envelope.has_logprobs else None
+        return CompletionChoice(index=index, text=piece.text, logprobs=logprobs, finish_reason=piece.finish, **ids)
 
     def _completion(self, choices: list[CompletionChoice], **usage: Any) -> Completion:
         envelope = self._envelope

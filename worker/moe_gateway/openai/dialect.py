@@ -16,6 +16,7 @@ class Envelope:
     created: int
     model: str
     has_token_ids: bool
+    has_logprobs: bool
     has_usage_chunk: bool
 
 

@@ -57,7 +57,8 @@ class Reply(Response):
             return
         if self._exchange.is_closed:
             return
-        content = self._dialect.whole([_join(pieces) for pieces in parts], self._usage()).to_json().encode()
+        joined = [_join(parts[index]) for index in self._exchange.shown()]
+        content = self._dialect.whole(joined, self._usage()).to_json().encode()
         self.headers["content-length"] = str(len(content))
         await self._start(send)
         await send({"type": "http.response.body", "body": content})
@@ -89,7 +90,7 @@ class Reply(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
 
     def _is_worth_sending(self, piece: Piece) -> bool:
-        return bool(piece.text or piece.finish or self._envelope.has_token_ids)
+        return bool(piece.text or piece.finish or piece.scores or self._envelope.has_token_ids)
 
     def _usage(self) -> Usage:
         old, new = self._exchange.num_prompt_tokens, self._exchange.num_new_tokens
@@ -104,6 +105,7 @@ def _join(pieces: Sequence[Piece]) -> Piece:
     return Piece(
         text="".join(piece.text for piece in pieces),
         tokens=tuple(token for piece in pieces for token in piece.tokens),
+        scores=tuple(score for piece in pieces for score in piece.scores),
         finish=pieces[-1].finish,
     )
 

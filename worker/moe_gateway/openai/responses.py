@@ -20,12 +20,39 @@ class Usage(ResponseModel):
     total_tokens: int
 
 
+class CompletionLogprobs(ResponseModel):
+    """One entry a token in each list; `text_offset` is in characters of the choice's text."""
+
+    text_offset: list[int]
+    token_logprobs: list[float]
+    tokens: list[str]
+    top_logprobs: list[dict[str, float]]
+
+
+class TopLogprob(ResponseModel):
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class ChatLogprob(ResponseModel):
+    token: str
+    logprob: float
+    bytes: list[int]
+    top_logprobs: list[TopLogprob]
+
+
+class ChatLogprobs(ResponseModel):
+    content: list[ChatLogprob]
+    refusal: None = None
+
+
 class CompletionChoice(ResponseModel):
     """`token_ids` only where return_token_ids asked for it."""
 
     index: int
     text: str
-    logprobs: None = None
+    logprobs: CompletionLogprobs | None = None
     finish_reason: FinishReason | None
     token_ids: list[int] | None = None
 
@@ -50,7 +77,7 @@ class AssistantMessage(ResponseModel):
 class ChatChoice(ResponseModel):
     index: int
     message: AssistantMessage
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
     finish_reason: FinishReason | None
     token_ids: list[int] | None = None
 
@@ -72,7 +99,7 @@ class Delta(ResponseModel):
 class ChatChunkChoice(ResponseModel):
     index: int
     delta: Delta
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
     finish_reason: FinishReason | None
     token_ids: list[int] | None = None
 
@@ -84,6 +111,32 @@ class ChatCompletionChunk(ResponseModel):
     model: str
     choices: list[ChatChunkChoice]
     usage: Usage | None = None
+
+
+class Tokenized(ResponseModel):
+    """Of /tokenize; `token_strs` only where they were asked for."""
+
+    count: int
+    max_model_len: int
+    tokens: list[int]
+    token_strs: list[str] | None = None
+
+
+class Detokenized(ResponseModel):
+    prompt: str
+
+
+class ErrorFields(ResponseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(ResponseModel):
+    """Every answer that is not 2xx."""
+
+    error: ErrorFields
 
 
 class Model(ResponseModel):

@@ -1,5 +1,7 @@
 """The paths of the API. Each function names what it reads and leaves the rest to the service and the reply."""
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
@@ -7,25 +9,55 @@ from moe_gateway.openai.chat import ChatDialect
 from moe_gateway.openai.completions import CompletionDialect
 from moe_gateway.openai.dialect import Envelope
 from moe_gateway.openai.reply import Reply
-from moe_gateway.openai.requests import ChatCompletionRequest, CompletionRequest, GenerationRequest
-from moe_gateway.openai.responses import ChatCompletion, Completion, Model, ModelList
+from moe_gateway.openai.requests import (
+    ChatCompletionRequest,
+    CompletionRequest,
+    DetokenizeRequest,
+    GenerationRequest,
+    TokenizeRequest,
+)
+from moe_gateway.openai.responses import (
+    ChatCompletion,
+    Completion,
+    Detokenized,
+    ErrorBody,
+    Model,
+    ModelList,
+    ResponseModel,
+    Tokenized,
+)
 from moe_gateway.service import Service, new_id, unix_seconds
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody, "description": text}
+    for status, text in {
+        400: "The request is wrong; the message names value, rule and remedy",
+        401: "No API key, or a wrong one",
+        404: "This model is not served here",
+        413: "The body is too large",
+        422: "Never sent: what cannot be read is a 400",
+        429: "Too much is under way; Retry-After says when to try again",
+        500: "The gateway failed",
+        503: "No capacity for as long as a request may wait",
+        504: "Not complete in time",
+    }.items()
+}
 
 
 def api_routes(service: Service) -> APIRouter:
     """OpenAI's endpoints."""
-    router = APIRouter(prefix="/v1")
+    router = APIRouter(prefix="/v1", responses=ERRORS)
 
     @router.post("/completions", response_model=Completion)
     async def complete(body: CompletionRequest, request: Request) -> Response:
         exchange = service.complete(body, name=request.state.request_id)
-        envelope = _envelope(service, body, "cmpl")
+        envelope = _envelope(service, body, "cmpl", has_logprobs=body.num_top_logprobs >= 0)
         return Reply(exchange, CompletionDialect(envelope), envelope, is_stream=body.wants_stream)
 
     @router.post("/chat/completions", response_model=ChatCompletion)
     async def chat(body: ChatCompletionRequest, request: Request) -> Response:
         exchange = service.chat(body, name=request.state.request_id)
-        envelope = _envelope(service, body, "chatcmpl")
+        envelope = _envelope(service, body, "chatcmpl", has_logprobs=body.num_top_logprobs >= 0)
         return Reply(exchange, ChatDialect(envelope), envelope, is_stream=body.wants_stream)
 
     @router.get("/models")
@@ -36,6 +68,27 @@ def api_routes(service: Service) -> APIRouter:
     async def get_model(model: str) -> Model:
         service.check_model(model)
         return _model(service)
+
+    return router
+
+
+def text_routes(service: Service) -> APIRouter:
+    """Text to tokens and back, at vLLM's paths."""
+    router = APIRouter(responses=ERRORS)
+
+    @router.post("/tokenize", response_model=Tokenized)
+    async def tokenize(body: TokenizeRequest) -> Response:
+        tokens = service.tokenize(body)
+        answer = {"count": len(tokens), "max_model_len": service.limits.max_sequence_length, "tokens": list(tokens)}
+        if body.return_token_strs:
+            spelled = map(service.text_model.token_bytes.of, tokens)
+            answer["token_strs"] = [token.decode(errors="replace") for token in spelled]
+        return _json(Tokenized.model_validate(answer))
+
+    @router.post("/detokenize")
+    async def detokenize(body: DetokenizeRequest) -> Detokenized:
+        service.check_model(body.model or service.served_model)
+        return Detokenized(prompt=service.text_model.spell(service.checked(body.tokens, param="tokens")))
 
     return router
 
@@ -64,14 +117,19 @@ def probe_routes(service: Service) -> APIRouter:
     return router
 
 
-def _envelope(service: Service, body: GenerationRequest, prefix: str) -> Envelope:
+def _envelope(service: Service, body: GenerationRequest, prefix: str, *, has_logprobs: bool) -> Envelope:
     return Envelope(
         id=new_id(prefix),
         created=unix_seconds(),
         model=service.served_model,
         has_token_ids=body.return_token_ids,
+        has_logprobs=has_logprobs,
         has_usage_chunk=body.wants_usage_chunk,
     )
+
+
+def _json(answer: ResponseModel) -> Response:
+    return Response(answer.to_json(), media_type="application/json")
 
 
 def _model(service: Service) -> Model:
@@ -80,5 +138,5 @@ def _model(service: Service) -> Model:
         object="model",
         created=service.started,
         owned_by="moe-operator",
-        max_model_len=service.max_sequence_length,
+        max_model_len=service.limits.max_sequence_length,
     )
