@@ -1,5 +1,6 @@
 """What the stages of a pipeline weigh: layers are summed once, equal stages are told once. Knows no hardware."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -41,17 +42,25 @@ def layers_of_stages(layers: int, stages: int) -> tuple[int, ...]:
 def stage_sizes(shape: ModelShape, stages: int) -> tuple[StageSizes, ...]:
     """The different stages of a pipeline, in their order. Remembered: the search asks for the same ones again."""
     found: dict[StageSizes, None] = {}
-    first = 0
-    for stage, layers in enumerate(layers_of_stages(shape.layers, stages)):
+    for stage in _representatives(shape, stages):
+        first = stage * (shape.layers // stages) + min(stage, shape.layers % stages)
+        last = first + shape.layers // stages + (stage < shape.layers % stages)
         ends = (stage == 0) + (stage == stages - 1 and not (stages == 1 and shape.tied_embeddings))
-        found[_stage(shape, first, first + layers, ends)] = None
-        first += layers
+        found[_stage(shape, first, last, ends)] = None
     return tuple(found)
 
 
 def whole_model(shape: ModelShape) -> StageSizes:
     """All layers as if they were one stage."""
     return stage_sizes(shape, 1)[0]
+
+
+def _representatives(shape: ModelShape, stages: int) -> Iterable[int]:
+    """Stages that show every kind there is; where all layers are alike, the ends and where the spans change."""
+    if shape.dense_layers or shape.window_layers:
+        return range(stages)
+    longer = shape.layers % stages
+    return sorted({0, min(1, stages - 1), max(0, longer - 1), min(longer, stages - 1), max(0, stages - 2), stages - 1})
 
 
 def _stage(shape: ModelShape, first: int, last: int, embeddings: int) -> StageSizes:
