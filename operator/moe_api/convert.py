@@ -1,20 +1,15 @@
-"""Between resources and planner values, both directions, without loss. The planner's errors pass through."""
+"""Between MoEStages and the planner's layouts, both directions, without loss."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from moe_api import names
-from moe_api.deployment import Degree, MoEDeployment, MoEDeploymentSpec
-from moe_api.engine import EngineSpec
-from moe_api.model import BYTES_PER_NUMBER, ModelSpec
-from moe_api.quantity import parse_bytes
+from moe_api.deployment import MoEDeployment, MoEDeploymentSpec
+from moe_api.planning import planner_inputs
 from moe_api.stage import ExpertSpec, LaneSpec, MaskedRank, MoEStageSpec, RankSpec, StageModelSpec
-from moe_planner.inputs import Constraints, Hardware, Workload
 from moe_planner.layout import Copy, LaneSeat, Seat, StageLayout
 from moe_planner.memory import experts_that_fit
-from moe_planner.model import ModelShape
 from moe_planner.moves import Room
-from moe_planner.plan import plan
 from moe_planner.result import Degrees, Plan
 
 
@@ -24,71 +19,6 @@ class PodRef:
 
     name: str
     uid: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlannerInputs:
-    """The arguments of `moe_planner.plan.plan`."""
-
-    shape: ModelShape
-    hardware: Hardware
-    workload: Workload
-    constraints: Constraints = field(default_factory=Constraints)
-
-
-def model_shape(model: ModelSpec, engine: EngineSpec) -> ModelShape:
-    shape = model.shape
-    return ModelShape(
-        layers=shape.layers,
-        experts=shape.experts,
-        experts_per_token=shape.experts_per_token,
-        hidden=shape.hidden_size,
-        heads=shape.heads,
-        kv_heads=shape.key_value_heads,
-        head_dim=shape.head_size,
-        expert_ffn=shape.expert_ffn_size,
-        vocab=shape.vocabulary_size,
-        bytes_per_number=BYTES_PER_NUMBER[model.dtype],
-        max_positions=engine.max_sequence_length,
-    )
-
-
-def planner_inputs(spec: MoEDeploymentSpec, nodes: Sequence[str] | None = None) -> PlannerInputs:
-    """What the planner needs. `nodes` are real node names in the order to fill them; without, they are counted."""
-    hardware = spec.hardware
-    engine = spec.engine
-    return PlannerInputs(
-        shape=model_shape(spec.model, engine),
-        hardware=Hardware(
-            nodes=hardware.nodes if nodes is None else tuple(nodes)[: hardware.nodes],
-            gpus_per_node=hardware.gpus_per_node,
-            gpu_memory_bytes=parse_bytes(hardware.gpu_memory),
-        ),
-        workload=Workload(
-            batch_size=spec.workload.batch_size,
-            min_sequence_length=spec.workload.min_sequence_length,
-            max_sequence_length=spec.workload.max_sequence_length or engine.max_sequence_length,
-            kv_tokens_per_lane=engine.block_size * engine.blocks_per_lane,
-            lanes_per_rank=engine.lanes_per_rank,
-            step_tokens=engine.max_step_tokens,
-            steps_in_flight=engine.max_steps_in_flight,
-        ),
-        constraints=Constraints(
-            expert=_fixed(spec.parallelism.expert),
-            pipeline=_fixed(spec.parallelism.pipeline),
-            tensor=_fixed(spec.parallelism.tensor),
-            sequence=_fixed(spec.parallelism.sequence),
-            data=_fixed(spec.parallelism.data),
-            replicas=max(1, spec.replicas),
-            copies=spec.experts.copies,
-        ),
-    )
-
-
-def plan_deployment(deployment: MoEDeployment, nodes: Sequence[str] | None = None) -> Plan:
-    """The plan of a MoEDeployment. Raises moe_planner.errors.PlanError."""
-    inputs = planner_inputs(deployment.spec, nodes)
-    return plan(inputs.shape, inputs.hardware, inputs.workload, inputs.constraints)
 
 
 def room(spec: MoEStageSpec, deployment: MoEDeploymentSpec | None = None) -> Room:
@@ -184,10 +114,6 @@ def layout_name(planned: Plan) -> str:
     degrees = planned.degrees
     name = f"EP{degrees.expert}xPP{degrees.pipeline}"
     return name if degrees.data == 1 else f"{name}xDP{degrees.data}"
-
-
-def _fixed(degree: Degree) -> int | None:
-    return None if degree == "auto" else degree
 
 
 def _node_rank(pod: str) -> int:

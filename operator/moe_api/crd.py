@@ -24,6 +24,13 @@ _ENVELOPE: Schema = {
 }
 
 
+class _Plain(yaml.SafeDumper):
+    """Writes equal parts out each time: a reader should not have to follow aliases."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
 def deployment_crd() -> Schema:
     """The MoEDeployment's CustomResourceDefinition as plain values."""
     columns = [
@@ -65,7 +72,7 @@ def files() -> dict[str, str]:
     definitions = (deployment_crd(), stage_crd())
     return {
         f"{names.GROUP}_{d['spec']['names']['plural']}.yaml": header
-        + yaml.safe_dump(d, sort_keys=False, width=120, allow_unicode=True)
+        + yaml.dump(d, Dumper=_Plain, sort_keys=False, width=120, allow_unicode=True)
         for d in definitions
     }
 
@@ -122,6 +129,8 @@ def _convert(raw: Schema, definitions: Schema) -> Schema:
     result = _described_first(keyword_free)
     if "const" in result:
         result["enum"] = [result.pop("const")]
+    if "exclusiveMinimum" in result:
+        result |= {"minimum": result["exclusiveMinimum"], "exclusiveMinimum": True}
     if "properties" in result:
         result["properties"] = {k: _property(v, definitions) for k, v in node["properties"].items()}
     elif isinstance(node.get("additionalProperties"), dict):

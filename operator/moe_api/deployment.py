@@ -4,12 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from moe_api import names, rules
+from moe_api import rules
 from moe_api.base import ApiModel, ObjectMeta, SpecModel
 from moe_api.conditions import Condition
 from moe_api.engine import EngineSpec, FailoverSpec
+from moe_api.hardware import HardwareSpec
 from moe_api.model import ModelSpec
-from moe_api.quantity import Duration, Quantity
+from moe_api.quantity import Duration
 
 
 def _degree(value: object) -> object:
@@ -19,39 +20,8 @@ def _degree(value: object) -> object:
     return value
 
 
+Objective = Literal["balance", "cheapest", "fastest"]
 Degree = Annotated[int | Literal["auto"], BeforeValidator(_degree)]
-
-
-class Toleration(SpecModel):
-    """A taint that the workers' pods tolerate, as in a pod's spec."""
-
-    key: str | None = Field(default=None, max_length=316)
-    """Key of the taint; empty with operator Exists for every taint."""
-    operator: Literal["Exists", "Equal"] | None = None
-    """Equal compares the value, Exists does not."""
-    value: str | None = Field(default=None, max_length=63)
-    """Value of the taint."""
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """Effect of the taint; every effect when left out."""
-    toleration_seconds: int | None = None
-    """For how long a NoExecute taint is tolerated; for ever when left out."""
-
-
-class HardwareSpec(SpecModel):
-    """The GPU nodes that the deployment may use."""
-
-    nodes: int = Field(ge=1, le=4096)
-    """Nodes to plan for."""
-    gpus_per_node: int = Field(ge=1, le=64)
-    """GPUs of each node. A pod takes a whole node, or as many GPUs as a stage has ranks where that is fewer."""
-    gpu_memory: Quantity
-    """Memory of one GPU, e.g. 64Gi."""
-    resource_name: str = Field(default=names.DEFAULT_RESOURCE_NAME, max_length=316, min_length=1)
-    """Extended resource by which the pods ask for GPUs."""
-    node_selector: dict[str, str] = Field(default_factory=dict)
-    """Labels that a node must have to run workers."""
-    tolerations: list[Toleration] = Field(default_factory=list, max_length=64)
-    """Taints that the workers tolerate, beside not-ready and unreachable, which they always do."""
 
 
 class ParallelismSpec(SpecModel):
@@ -67,6 +37,18 @@ class ParallelismSpec(SpecModel):
     """Sequence-parallel ranks (SP). The workers of v1alpha1 run 1."""
     data: Degree = "auto"
     """Whole pipelines (DP). A number must equal spec.replicas; auto follows it."""
+    objective: Objective = "balance"
+    """What auto aims at: balance gives every expert a GPU of its own where the GPUs suffice, cheapest takes the fewest
+    GPUs that meet the targets, fastest the shortest decode step on the given GPUs."""
+
+
+class ExpertLoadSpec(SpecModel):
+    """How often the experts of a layer are chosen, as far as it is known before the workers count it."""
+
+    kind: Literal["uniform", "zipf"] = "uniform"
+    """uniform: all equally often; zipf: the n-th as often as 1/n to the power of `exponent`."""
+    exponent: float = Field(default=1.0, ge=0, le=10)
+    """Exponent of zipf."""
 
 
 class WorkloadSpec(SpecModel):
@@ -80,15 +62,36 @@ class WorkloadSpec(SpecModel):
     """Tokens of the shortest sequence."""
     max_sequence_length: int | None = Field(default=None, ge=1, le=16777216)
     """Tokens of the longest sequence; at most spec.engine.maxSequenceLength, and that when left out."""
+    requests_per_second: float | None = Field(default=None, gt=0, le=1e9)
+    """Requests that arrive in a second; as many as batchSize sequences at a time make when left out."""
+    expert_load: ExpertLoadSpec = Field(default_factory=ExpertLoadSpec)
+    """How uneven the experts' load is."""
 
 
 class TargetsSpec(SpecModel):
-    """What the deployment should reach. v1alpha1 does not judge targets yet; the condition TargetsMet says so."""
+    """What the deployment should reach. The plan judges each; the condition TargetsMet sums them up."""
 
     time_to_first_token: Duration | None = None
     """Longest time from a request to its first token, e.g. 10s."""
     time_per_output_token: Duration | None = None
     """Longest time between two tokens of a sequence, e.g. 100ms."""
+    prefill_throughput_per_gpu: float | None = Field(default=None, gt=0, le=1e12)
+    """Least prompt tokens per second and GPU."""
+    decode_throughput_per_gpu: float | None = Field(default=None, gt=0, le=1e12)
+    """Least generated tokens per second and GPU."""
+    memory_share: float | None = Field(default=None, gt=0, le=1)
+    """Largest share of a GPU's memory that is used, e.g. 0.02."""
+    flops_share: float | None = Field(default=None, gt=0, le=1)
+    """Least share of the peak FLOP/s that prefill reaches, e.g. 0.6."""
+
+
+class CopiesOf(SpecModel):
+    """An expert with another number of copies than the others."""
+
+    expert: int = Field(ge=0, le=4194303)
+    """Global id: layer times experts per layer, plus the index in the layer."""
+    copies: int = Field(ge=1, le=64)
+    """Its copies, on different GPUs."""
 
 
 class ExpertsSpec(SpecModel):
@@ -96,6 +99,12 @@ class ExpertsSpec(SpecModel):
 
     copies: int = Field(default=1, ge=1, le=64)
     """Copies of each expert, on different GPUs, and on different nodes where the stage has several."""
+    copies_of: list[CopiesOf] | None = Field(default=None, max_length=4096)
+    """Experts whose number of copies differs."""
+    spare_copies: int = Field(default=0, ge=0, le=65536)
+    """How many more copies in a stage may go to its hottest experts."""
+    survive: Literal["nothing", "gpu", "node"] = "nothing"
+    """The loss that must leave every expert hosted without loading: any one gpu, or any one node."""
 
 
 class WorkerSpec(SpecModel):
@@ -143,6 +152,23 @@ class MoEDeploymentSpec(SpecModel):
     """The OpenAI-compatible front."""
 
 
+class VerificationStatus(ApiModel):
+    """One line of the plan's verification: what was computed, and whether it is within its limit."""
+
+    name: str = ""
+    """What is checked."""
+    value: float = 0
+    """The value of the plan."""
+    limit: float = 0
+    """What it is held against."""
+    unit: str = ""
+    """Unit of both."""
+    verdict: Literal["holds", "fails", "unreachable"] = "holds"
+    """holds, fails (this layout misses it) or unreachable (no layout can meet it)."""
+    bound: str = ""
+    """What limits the value."""
+
+
 class MoEDeploymentStatus(ApiModel):
     """What there is. The expert map lives on the MoEStages; this is their sum."""
 
@@ -170,6 +196,8 @@ class MoEDeploymentStatus(ApiModel):
     """The most important reason of the conditions, one word."""
     conclusion: str = ""
     """The plan in one line."""
+    verification: list[VerificationStatus] = Field(default_factory=list)
+    """The plan's verification in short; kubectl-moe plan shows the formulas."""
     conditions: list[Condition] = Field(default_factory=list)
     """Planned, Available, Progressing, Degraded and TargetsMet."""
 

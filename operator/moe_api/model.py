@@ -3,10 +3,11 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from moe_api import rules
 from moe_api.base import SpecModel
+from moe_api.shape import ShapeSpec
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 BYTES_PER_NUMBER: dict[Dtype, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -26,31 +27,6 @@ RelativeFolder = Annotated[
     Field(max_length=256, json_schema_extra=rules.text(PATH_PATTERN, rules.NO_FOLDER)),
     AfterValidator(_relative),
 ]
-
-
-class ShapeSpec(SpecModel):
-    """Sizes of the model, as in the checkpoint's config.json."""
-
-    model_config = ConfigDict(json_schema_extra=rules.SHAPE)
-
-    layers: int = Field(ge=1, le=1024)
-    """Transformer layers, each with attention and a Mixture of Experts (num_hidden_layers)."""
-    experts: int = Field(ge=1, le=4096)
-    """Experts in each layer (num_experts)."""
-    experts_per_token: int = Field(ge=1, le=4096)
-    """Experts that the router chooses for a token, at most `experts` (num_experts_per_tok)."""
-    hidden_size: int = Field(ge=1, le=1048576)
-    """Width of a token between layers (hidden_size)."""
-    heads: int = Field(ge=1, le=4096)
-    """Query heads of the attention (num_attention_heads)."""
-    key_value_heads: int = Field(ge=1, le=4096)
-    """Key and value heads; divides `heads` (num_key_value_heads)."""
-    head_size: int = Field(ge=1, le=65536)
-    """Numbers in one head (head_dim)."""
-    expert_ffn_size: int = Field(ge=1, le=1048576)
-    """Inner width of one expert (moe_intermediate_size)."""
-    vocabulary_size: int = Field(ge=1, le=16777216)
-    """Tokens of the vocabulary (vocab_size)."""
 
 
 class SourceSpec(SpecModel):

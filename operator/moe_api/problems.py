@@ -56,6 +56,8 @@ def _remedy(kind: str, limits: dict[str, Any]) -> str:
     match kind:
         case "greater_than_equal":
             return f"use {limits['ge']} or more"
+        case "greater_than":
+            return f"use more than {limits['gt']:g}"
         case "less_than_equal":
             return f"use {limits['le']} or less"
         case "literal_error":

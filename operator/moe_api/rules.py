@@ -4,7 +4,8 @@ from typing import Any
 
 NO_DEGREE = "is no degree of parallelism; use auto or a number from 1 to 65536"
 NO_QUANTITY = "is no quantity of bytes; write a number and a unit, e.g. 64Gi or 80G"
-NO_DURATION = "is no duration; write numbers with units h, m, s or ms, e.g. 10s or 1m30s"
+NO_DURATION = "is no duration; write numbers with units h, m, s, ms or us, e.g. 10s or 1m30s"
+NO_RATE = "is no rate; write units per second with k, M, G or T, e.g. 50G or 989T"
 NO_FOLDER = "is no relative folder inside the volume; write e.g. models/qwen3-moe"
 
 
@@ -14,8 +15,8 @@ def rule(holds: str, message: str, *values: str, field: str = "") -> dict[str, s
     `field` is the path that is to blame. (Concatenation instead of format would exceed the API server's cost budget.)
     """
     blamed = {"fieldPath": field} if field else {}
-    expression = f"'{message}'.format([{', '.join(values)}])"
-    return {"rule": holds, "messageExpression": expression, **blamed, "reason": "FieldValueInvalid"}
+    words = {"messageExpression": f"'{message}'.format([{', '.join(values)}])"} if values else {"message": message}
+    return {"rule": holds, **words, **blamed, "reason": "FieldValueInvalid"}
 
 
 def validations(*rules: dict[str, str]) -> dict[str, Any]:
@@ -47,6 +48,14 @@ SHAPE = validations(
         "%s key and value heads do not divide %s query heads; use a divisor of %s",
         *("self.keyValueHeads", "self.heads", "self.heads"),
         field=".keyValueHeads",
+    ),
+)
+
+HARDWARE = validations(
+    rule(
+        "has(self.gpuMemory) || has(self.gpu)",
+        "the GPUs' memory is not known; write gpuMemory, or gpu, the name of a profile that knows it",
+        field=".gpuMemory",
     ),
 )
 

@@ -7,7 +7,8 @@ from pydantic import Field
 from moe_api.base import ApiModel, ObjectMeta, SpecModel
 from moe_api.conditions import Condition
 from moe_api.engine import EngineSpec, FailoverSpec
-from moe_api.model import Dtype, ShapeSpec
+from moe_api.model import Dtype
+from moe_api.shape import ShapeSpec
 
 RankState = Literal["pending", "starting", "serving", "failed", "masked", "lost"]
 ExpertState = Literal["pending", "loading", "serving", "lost"]

@@ -3,8 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from moe_api.convert import plan_deployment, stage_layout
+from moe_api.convert import stage_layout
 from moe_api.deployment import MoEDeployment
+from moe_api.planning import plan_deployment
 from moe_api.stage import MoEStage, RankSpec
 from moe_planner.errors import PlanError
 from moe_planner.layout import StageLayout

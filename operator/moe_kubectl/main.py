@@ -10,8 +10,8 @@ import yaml
 from rich.console import Console, RenderableType
 
 from moe_api import problems
-from moe_api.convert import plan_deployment
 from moe_api.deployment import MoEDeployment
+from moe_api.planning import plan_deployment
 from moe_kubectl.errors import CommandError
 from moe_kubectl.files import read_deployment
 from moe_planner.errors import PlanError

@@ -7,8 +7,9 @@ from typing import Any
 
 import yaml
 
-from moe_api.convert import plan_deployment, stage_spec
+from moe_api.convert import stage_spec
 from moe_api.deployment import MoEDeployment
+from moe_api.planning import plan_deployment
 from moe_api.stage import MoEStageSpec
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moe_api.convert import PodRef, layout_name, plan_deployment, planner_inputs, room, stage_layout, stage_spec
+from moe_api.convert import PodRef, layout_name, room, stage_layout, stage_spec
 from moe_api.convert import with_layout as put
+from moe_api.planning import plan_deployment, planner_inputs
 from moe_api.stage import MaskedRank, MoEStageSpec
 from moe_planner.errors import PlanError
 from moe_planner.home import home

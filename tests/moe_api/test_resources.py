@@ -30,7 +30,10 @@ def test_defaults_are_the_documented_ones() -> None:
         "maxSequenceLength": 2048,
     }
     assert spec.failover.dump() == {"holdSeconds": 30, "heartbeatSeconds": 2, "restartBudget": 3}
-    assert spec.parallelism.dump() == dict.fromkeys(("expert", "pipeline", "tensor", "sequence", "data"), "auto")
+    degrees = dict.fromkeys(("expert", "pipeline", "tensor", "sequence", "data"), "auto")
+    assert spec.parallelism.dump() == degrees | {"objective": "balance"}
+    assert spec.experts.dump() == {"copies": 1, "spareCopies": 0, "survive": "nothing"}
+    assert spec.workload.expert_load.dump() == {"kind": "uniform", "exponent": 1}
 
 
 def test_uids_are_written_as_kubernetes_writes_them() -> None:

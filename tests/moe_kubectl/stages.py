@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from moe_api.convert import plan_deployment, room, stage_layout, stage_spec, with_layout
+from moe_api.convert import room, stage_layout, stage_spec, with_layout
 from moe_api.deployment import MoEDeployment
+from moe_api.planning import plan_deployment
 from moe_api.stage import MaskedRank, MoEStage, MoEStageSpec, MoEStageStatus, MoveStatus, RankStatus
 from moe_planner.rehost import rehost
 from tests.moe_api.objects import deployment

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from moe_api.convert import plan_deployment
 from moe_api.deployment import MoEDeployment
+from moe_api.planning import plan_deployment
 from moe_api.stage import MoEStage
 from moe_operator.api import Json
 from moe_operator.desire.access import access_objects, secret

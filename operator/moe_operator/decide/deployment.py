@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from moe_api import names
-from moe_api.convert import layout_name, plan_deployment
+from moe_api.convert import layout_name
 from moe_api.deployment import MoEDeployment
 from moe_api.names import Reason
+from moe_api.planning import plan_deployment
 from moe_api.stage import MoEStage
 from moe_operator import errors
 from moe_operator.api import Json

@@ -1,0 +1,144 @@
+"""A MoEDeployment as the planner's values, and its plan: here operator and command agree on what is deployed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from moe_api.deployment import Degree, MoEDeployment, MoEDeploymentSpec, TargetsSpec
+from moe_api.engine import EngineSpec
+from moe_api.hardware import HardwareSpec, LinkSpec
+from moe_api.model import BYTES_PER_NUMBER, Dtype, ModelSpec
+from moe_api.quantity import parse_bytes, parse_rate, parse_seconds
+from moe_api.shape import read_shape_spec
+from moe_planner.calibration import Calibration
+from moe_planner.inputs import Constraints, Gpu, Hardware, Link, Loads, NodePlace, Targets, Workload
+from moe_planner.model import ModelShape
+from moe_planner.plan import plan
+from moe_planner.result import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannerInputs:
+    """The arguments of `moe_planner.plan.plan`."""
+
+    shape: ModelShape
+    hardware: Hardware
+    workload: Workload
+    constraints: Constraints = field(default_factory=Constraints)
+    targets: Targets = field(default_factory=Targets)
+    loads: Loads = field(default_factory=Loads)
+
+    def plan(self, calibration: Calibration | None = None) -> Plan:
+        """Raises moe_planner.errors.PlanError."""
+        return plan(
+            self.shape,
+            self.hardware,
+            self.workload,
+            self.constraints,
+            targets=self.targets,
+            loads=self.loads,
+            calibration=calibration or Calibration(),
+        )
+
+
+def plan_deployment(
+    deployment: MoEDeployment, nodes: Sequence[str] | None = None, places: Sequence[NodePlace] = ()
+) -> Plan:
+    """The plan of a MoEDeployment. Raises moe_planner.errors.PlanError."""
+    return planner_inputs(deployment.spec, nodes, places).plan()
+
+
+def planner_inputs(
+    spec: MoEDeploymentSpec, nodes: Sequence[str] | None = None, places: Sequence[NodePlace] = ()
+) -> PlannerInputs:
+    """What the planner needs. Raises moe_planner.errors.PlanError for an unknown profile.
+
+    `nodes` are real node names in the order to fill them, `places` where each stands; without, they are counted.
+    """
+    return PlannerInputs(
+        shape=model_shape(spec.model, spec.engine),
+        hardware=_hardware(spec.hardware, spec.model.dtype, nodes, places),
+        workload=_workload(spec),
+        constraints=_constraints(spec),
+        targets=_targets(spec.targets),
+        loads=_loads(spec),
+    )
+
+
+def model_shape(model: ModelSpec, engine: EngineSpec) -> ModelShape:
+    return read_shape_spec(
+        model.shape, bytes_per_number=BYTES_PER_NUMBER[model.dtype], max_positions=engine.max_sequence_length
+    )
+
+
+def _hardware(spec: HardwareSpec, dtype: Dtype, nodes: Sequence[str] | None, places: Sequence[NodePlace]) -> Hardware:
+    shares = {"flops_efficiency": spec.flops_efficiency, "bandwidth_efficiency": spec.bandwidth_efficiency}
+    return Hardware(
+        nodes=spec.nodes if nodes is None else tuple(nodes)[: spec.nodes],
+        gpus_per_node=spec.gpus_per_node,
+        gpu_memory_bytes=parse_bytes(spec.gpu_memory or "0"),
+        gpu=_gpu(spec, dtype),
+        inside=_link(spec.inside_node),
+        between=_link(spec.between_nodes),
+        places=tuple(places)[: spec.nodes],
+        bad_gpus=frozenset((bad.node, bad.gpu) for bad in spec.bad_gpus or ()),
+        **{name: share for name, share in shares.items() if share is not None},
+    )
+
+
+def _gpu(spec: HardwareSpec, dtype: Dtype) -> Gpu | None:
+    """The declared figures; None without both of them."""
+    if spec.flops is None or spec.memory_bandwidth is None:
+        return None
+    flops = ((dtype, parse_rate(spec.flops)),)
+    return Gpu(name="declared", flops=flops, memory_bandwidth=parse_rate(spec.memory_bandwidth))
+
+
+def _link(spec: LinkSpec | None) -> Link | None:
+    return None if spec is None else Link(bandwidth=parse_rate(spec.bandwidth), latency=parse_seconds(spec.latency))
+
+
+def _workload(spec: MoEDeploymentSpec) -> Workload:
+    engine = spec.engine
+    return Workload(
+        batch_size=spec.workload.batch_size,
+        min_sequence_length=spec.workload.min_sequence_length,
+        max_sequence_length=spec.workload.max_sequence_length or engine.max_sequence_length,
+        kv_tokens_per_lane=engine.block_size * engine.blocks_per_lane,
+        lanes_per_rank=engine.lanes_per_rank,
+        step_tokens=engine.max_step_tokens,
+        steps_in_flight=engine.max_steps_in_flight,
+        requests_per_second=spec.workload.requests_per_second,
+    )
+
+
+def _constraints(spec: MoEDeploymentSpec) -> Constraints:
+    return Constraints(
+        expert=_fixed(spec.parallelism.expert),
+        pipeline=_fixed(spec.parallelism.pipeline),
+        tensor=_fixed(spec.parallelism.tensor),
+        sequence=_fixed(spec.parallelism.sequence),
+        data=_fixed(spec.parallelism.data),
+        replicas=max(1, spec.replicas),
+        copies=spec.experts.copies,
+        copies_of=tuple((one.expert, one.copies) for one in spec.experts.copies_of or ()),
+        spare_copies=spec.experts.spare_copies,
+        survive=spec.experts.survive,
+        objective=spec.parallelism.objective,
+    )
+
+
+def _targets(spec: TargetsSpec) -> Targets:
+    values: dict[str, Any] = {name: getattr(spec, name) for name in TargetsSpec.model_fields}
+    for name in ("time_to_first_token", "time_per_output_token"):
+        values[name] = None if values[name] is None else parse_seconds(values[name])
+    return Targets(**values)
+
+
+def _loads(spec: MoEDeploymentSpec) -> Loads:
+    load = spec.workload.expert_load
+    return Loads(kind=load.kind, zipf_exponent=load.exponent)
+
+
+def _fixed(degree: Degree) -> int | None:
+    return None if degree == "auto" else degree
