@@ -20,8 +20,31 @@ class GpuHealth(ApiModel):
     reason: str = ""
 
 
+class ExpertLoad(ApiModel):
+    """`tokens` is how many the rank has run through the expert since it was started (see `incarnation`)."""
+
+    expert: int
+    tokens: int = 0
+
+
+class LaneLoad(ApiModel):
+    """A lane at its head: requests, KV blocks, and how many of all tokens admitted so far the cache had already."""
+
+    lane: int
+    waiting: int = 0
+    running: int = 0
+    blocks: int = 0
+    blocks_used: int = 0
+    blocks_cached: int = 0
+    tokens_admitted: int = 0
+    tokens_found: int = 0
+
+
 class SeatReport(ApiModel):
-    """One rank. `address` is "ip:port", "" while there is none; `since` is when `state` last changed."""
+    """One rank. `address` is "ip:port", "" while there is none; `since` is when `state` last changed.
+
+    `served` and `lanes` are its load, told now and then while it changes.
+    """
 
     rank: int
     incarnation: int = 0
@@ -33,6 +56,8 @@ class SeatReport(ApiModel):
     gpu: GpuHealth = Field(default_factory=GpuHealth)
     restarts: int = 0
     since: str = ""
+    served: list[ExpertLoad] = Field(default_factory=list)
+    lanes: list[LaneLoad] = Field(default_factory=list)
 
 
 class UnreachablePeer(ApiModel):

@@ -69,6 +69,16 @@ def test_eight_ranks_give_the_tokens_of_one(cluster: LocalCluster, alone: list[l
     assert cluster.generate(PROMPTS, NEW_TOKENS) == alone
 
 
+def test_ranks_tell_their_load(cluster: LocalCluster) -> None:
+    cluster.generate([[1, 2, 3]] * 4, 4)
+    seats = cluster.crew.seats()
+    cluster.wait(lambda: any(seat.lane_figures for seat in seats) and any(seat.expert_tokens for seat in seats), 5.0)
+    for seat in seats:
+        assert set(seat.expert_tokens) <= set(seat.experts)
+        for figures in seat.lane_figures:
+            assert (figures["lane"], figures["blocks"], figures["tokens_admitted"] % 3) == (seat.rank, 256, 0)
+
+
 @pytest.mark.parametrize("rank", [0, 2, 5])
 def test_a_rank_killed_under_the_streams_is_forked_again_and_no_token_changes(
     cluster: LocalCluster, alone: list[list[int]], rank: int

@@ -16,6 +16,7 @@ from moe_worker.transport.tcp import TcpTransport
 
 BEAT_S = 0.5
 UNREACHABLE_S = 1.5
+LOAD_S = 30.0
 LOOK_AGAIN_S = 0.005
 
 
@@ -49,6 +50,8 @@ class RankLoop:
         self._is_woken = False
         self._is_stopped = False
         self._told: dict[str, Any] = {}
+        self._told_load: dict[str, Any] = {"experts": [], "lanes": []}
+        self._next_load = 0.0
         self._next_beat = 0.0
         self._next_look: float | None = 0.0
         self._load_started: dict[int, float] = {}
@@ -118,6 +121,8 @@ class RankLoop:
         """
         status = self._core.status()
         self._next_look = now + LOOK_AGAIN_S if status.loading else None
+        if now >= self._next_load:
+            self._tell_load(status, now)
         unreachable = self._transport.unreachable(UNREACHABLE_S)
         words = {
             "epoch": status.epoch,
@@ -131,6 +136,16 @@ class RankLoop:
         self._log_changes(status, now)
         self._told = words
         self._control.send({**words, "unreachable": sorted(unreachable.items())})
+
+    def _tell_load(self, status: RankStatus, now: float) -> None:
+        """Tell the supervisor how much there was to do, where that has changed."""
+        load = {
+            "experts": sorted(status.rows_served.items()),
+            "lanes": [lane.figures() for lane in status.headed if lane.tokens_admitted],
+        }
+        if load != self._told_load:
+            self._told_load, self._next_load = load, now + LOAD_S
+            self._control.send({"load": load})
 
     def _log_changes(self, status: RankStatus, now: float) -> None:
         if status.epoch != self._told.get("epoch"):

@@ -135,6 +135,25 @@ def test_a_request_becomes_a_step_whose_experts_are_asked_together() -> None:
     assert (step.step, step.hidden) == (1, ROWS)
 
 
+def test_a_rank_counts_the_rows_of_each_expert_and_what_its_lane_found_in_the_cache() -> None:
+    rank = Rank()
+    rank.go_live()
+    rank.hear(GATEWAY, submit())
+    rank.work()
+    status = rank.core.status()
+    assert status.rows_served == {0: 1}
+    assert status.headed[0].figures() == {
+        "lane": 0,
+        "waiting": 0,
+        "running": 1,
+        "blocks": 8,
+        "blocks_used": 1,
+        "blocks_cached": 0,
+        "tokens_admitted": 2,
+        "tokens_found": 0,
+    }
+
+
 def test_tokens_stream_to_the_gateway_until_the_last() -> None:
     rank = Rank()
     rank.go_live()

@@ -24,6 +24,19 @@ class LaneStatus:
     tokens_admitted: int
     tokens_found: int
 
+    def figures(self) -> dict[str, int]:
+        """How much there is to do and how full the cache is, as plain data."""
+        return {
+            "lane": self.lane,
+            "waiting": self.waiting,
+            "running": self.running,
+            "blocks": self.blocks,
+            "blocks_used": self.blocks_used,
+            "blocks_cached": self.blocks_cached,
+            "tokens_admitted": self.tokens_admitted,
+            "tokens_found": self.tokens_found,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankStatus:

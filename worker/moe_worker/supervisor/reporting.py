@@ -7,7 +7,7 @@ Pure. A failed GPU does not wait for the 100 ms: streams do.
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from moe_api.report import FailedExpert, GpuHealth, Report, SeatReport, UnreachablePeer
+from moe_api.report import ExpertLoad, FailedExpert, GpuHealth, LaneLoad, Report, SeatReport, UnreachablePeer
 from moe_worker.logs import timestamp
 from moe_worker.supervisor.seat import Seat
 
@@ -79,6 +79,8 @@ class Reporter:
             gpu=GpuHealth(index=seat.gpu, healthy=not seat.reason, reason=seat.reason),
             restarts=seat.restarts,
             since=self._states[seat.rank][1],
+            served=[ExpertLoad(expert=expert, tokens=tokens) for expert, tokens in sorted(seat.expert_tokens.items())],
+            lanes=[LaneLoad(**figures) for figures in seat.lane_figures],
         )
 
     def _peers(self, seats: Iterable[Seat]) -> list[UnreachablePeer]:

@@ -46,6 +46,8 @@ class Seat:
         self.loading: tuple[int, ...] = ()
         self.failed_experts: Mapping[int, str] = {}
         self.unreachable: Mapping[int, float] = {}
+        self.expert_tokens: Mapping[int, int] = {}
+        self.lane_figures: tuple[Mapping[str, int], ...] = ()
         self.is_running = False
         self._forked_incarnation = 0
         self._has_served = False
@@ -102,6 +104,10 @@ class Seat:
         if "last_words" in words:
             self._last_words = words["last_words"]
             return
+        if "load" in words:
+            self.expert_tokens = dict(words["load"]["experts"])
+            self.lane_figures = tuple(words["load"]["lanes"])
+            return
         if not self._has_served:
             self._has_served, self._served_at = True, now
             self.error = ""
@@ -123,6 +129,7 @@ class Seat:
         has_served, self.is_running = self._has_served, False
         self.experts = self.loading = ()
         self.failed_experts, self.unreachable = {}, {}
+        self.expert_tokens, self.lane_figures = {}, ()
         if code == EXIT_MODEL:
             self.error, self.state = reason, "failed"
             self._back_off(DEVICE_RETRY_S, now)
