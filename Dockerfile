@@ -16,26 +16,24 @@ FROM ${BASE} AS runtime
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     PATH=/opt/moe/bin:$PATH
 COPY constraints.txt /opt/constraints.txt
+COPY --from=build /dist /opt/dist
 RUN python -m venv /opt/moe
 WORKDIR /
 
 FROM runtime AS operator
-RUN --mount=from=build,source=/dist,target=/dist \
-    pip install -c /opt/constraints.txt "$(echo /dist/*.whl)[operator]"
+RUN pip install -c /opt/constraints.txt "$(echo /opt/dist/*.whl)[operator]"
 USER 65532:65532
 ENTRYPOINT ["moe-operator"]
 
 FROM runtime AS gateway
-RUN --mount=from=build,source=/dist,target=/dist \
-    pip install -c /opt/constraints.txt "$(echo /dist/*.whl)[gateway]"
+RUN pip install -c /opt/constraints.txt "$(echo /opt/dist/*.whl)[gateway]"
 USER 65532:65532
 ENTRYPOINT ["moe-gateway"]
 
 # PyTorch's wheel carries the CUDA libraries; the nodes bring the driver. Supervisors keep their counters in the
 # emptyDir /var/run/moe/state, which Kubernetes makes writable for the pod's fsGroup.
 FROM runtime AS worker
-RUN --mount=from=build,source=/dist,target=/dist \
-    pip install -c /opt/constraints.txt "$(echo /dist/*.whl)[worker]"
+RUN pip install -c /opt/constraints.txt "$(echo /opt/dist/*.whl)[worker]"
 ENV OMP_NUM_THREADS=1
 USER 65532:65532
 ENTRYPOINT ["moe-worker"]
