@@ -15,7 +15,8 @@ from moe_api.planning import plan_deployment
 from moe_kubectl.errors import CommandError
 from moe_kubectl.files import read_deployment
 from moe_planner.errors import PlanError
-from moe_planner.render import as_dict, as_text
+from moe_planner.render import as_text
+from moe_planner.values import as_dict
 
 _PIPE_COLUMNS = 240
 _MAP_COLUMNS = 1000

@@ -1,128 +1,143 @@
-"""A plan for people (text) and for programs (plain values; their names are a contract)."""
+"""A plan for people: reasoning, layout, verification and alternatives, for a terminal of 120 columns."""
 
-import textwrap
-from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
-from moe_planner.layout import Layout, Seat, StageLayout
+from moe_planner.amounts import count, decimal, gib, seconds
+from moe_planner.layout import StageLayout
 from moe_planner.result import Alternative, Check, Degrees, Plan
-from moe_planner.search import gib
+from moe_planner.tables import table, wrapped
 
 _MAX_STAGES_SHOWN = 64
-_COLUMNS = 120
-
-
-def as_dict(plan: Plan) -> dict[str, Any]:
-    """Plain JSON values. `layout` is the first replica's; `replicas` has all of them when there are several."""
-    layouts = _layouts(plan)
-    return {
-        "conclusion": plan.conclusion,
-        "degrees": _degrees(plan.degrees),
-        "layout": layouts[0],
-        **({"replicas": layouts} if len(layouts) > 1 else {}),
-        "reasoning": [
-            {"title": s.title, "facts": list(s.facts), "choice": s.choice, "why": s.why} for s in plan.reasoning
-        ],
-        "verification": [_check(check) for check in plan.verification],
-        "alternatives": [_alternative(alternative) for alternative in plan.alternatives],
-    }
 
 
 def as_text(plan: Plan) -> str:
-    """Reasoning, layout, verification and rejected alternatives, for a terminal of 120 columns."""
-    parts = [plan.conclusion, _reasoning_text(plan), _layout_text(plan), _verification_text(plan)]
-    if plan.alternatives:
-        parts.append(_alternatives_text(plan))
-    return "\n\n".join(parts) + "\n"
+    """The whole plan. Its parts stand apart by an empty line, the conclusion first."""
+    parts = [
+        "\n".join(wrapped(plan.conclusion)),
+        reasoning_text(plan),
+        layout_text(plan),
+        verification_text(plan.verification),
+        alternatives_text(plan.alternatives),
+        unsupported_text(plan),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _degrees(degrees: Degrees) -> dict[str, int]:
-    return {
-        "expert": degrees.expert,
-        "pipeline": degrees.pipeline,
-        "tensor": degrees.tensor,
-        "sequence": degrees.sequence,
-        "data": degrees.data,
-    }
-
-
-def _layouts(plan: Plan) -> list[dict[str, Any]]:
-    """Pods take a node's GPUs in order, over all replicas, so that every GPU is named once."""
-    taken: Counter[str] = Counter()
-    return [_layout(layout, plan.gpus_per_pod, taken) for layout in plan.layouts]
-
-
-def _layout(layout: Layout, gpus_per_pod: int, taken: Counter[str]) -> dict[str, Any]:
-    return {"stages": [_stage(stage, gpus_per_pod, taken) for stage in layout.stages]}
-
-
-def _stage(stage: StageLayout, gpus_per_pod: int, taken: Counter[str]) -> dict[str, Any]:
-    first_gpus: dict[int, int] = {}
-    for seat in stage.seats:
-        if seat.pod not in first_gpus:
-            first_gpus[seat.pod] = taken[seat.node or ""]
-            taken[seat.node or ""] += gpus_per_pod
-    return {
-        "stage": stage.stage,
-        "firstLayer": stage.first_layer,
-        "numLayers": stage.num_layers,
-        "ranks": [_rank(stage, seat, first_gpus[seat.pod] + seat.gpu) for seat in stage.seats],
-    }
-
-
-def _rank(stage: StageLayout, seat: Seat, gpu: int) -> dict[str, Any]:
-    return {
-        "rank": seat.rank,
-        "pod": seat.pod,
-        "node": seat.node,
-        "gpu": gpu,
-        "lanes": list(stage.lanes_at(seat.rank)),
-        "experts": [{"layer": e // stage.experts_per_layer, "expert": e} for e in stage.held(seat.rank)],
-    }
-
-
-def _check(check: Check) -> dict[str, Any]:
-    names = ("name", "formula", "value", "limit", "unit", "verdict", "basis", "bound")
-    return {name: getattr(check, name) for name in names}
-
-
-def _alternative(alternative: Alternative) -> dict[str, Any]:
-    return {
-        "degrees": _degrees(alternative.degrees),
-        "figures": dict(alternative.figures),
-        "rejected_because": alternative.rejected_because,
-    }
-
-
-def _reasoning_text(plan: Plan) -> str:
+def reasoning_text(plan: Plan) -> str:
+    """The steps in their order: facts, choice, reason."""
     lines = []
     for number, step in enumerate(plan.reasoning, start=1):
         lines.append(f"{number}. {step.title}")
         for fact in step.facts:
-            lines.extend(_wrapped(fact, "   - "))
-        lines.extend(_wrapped(step.choice, "   => "))
-        lines.extend(_wrapped(f"because {step.why}", "      "))
+            lines.extend(wrapped(fact, "   - "))
+        lines.extend(wrapped(step.choice, "   => "))
+        lines.extend(wrapped(f"because {step.why}", "      "))
     return "\n".join(lines)
 
 
-def _wrapped(text: str, lead: str) -> list[str]:
-    return textwrap.wrap(text, width=_COLUMNS, initial_indent=lead, subsequent_indent=" " * len(lead))
-
-
-def _layout_text(plan: Plan) -> str:
+def layout_text(plan: Plan) -> str:
+    """One row for each stage; of many stages the first."""
     rows = [
-        (f"{replica}", f"{stage.stage}", _span(_layers(stage)), _span(list(stage.ranks)), _nodes(stage), _held(stage))
+        (f"{replica}", f"{stage.stage}", _layers(stage), _ranks(stage), _held(stage), _nodes(stage))
         for replica, layout in enumerate(plan.layouts)
         for stage in layout.stages
     ]
     left_out = len(rows) - _MAX_STAGES_SHOWN
-    text = table(("REPLICA", "STAGE", "LAYERS", "RANKS", "NODES", "EXPERTS"), rows[:_MAX_STAGES_SHOWN])
+    text = table(("REPLICA", "STAGE", "LAYERS", "RANKS", "EXPERTS", "NODES"), rows[:_MAX_STAGES_SHOWN])
     return text if left_out <= 0 else f"{text}\n... and {left_out} more stages (-o json shows all)"
 
 
-def _layers(stage: StageLayout) -> list[int]:
-    return list(range(stage.first_layer, stage.first_layer + stage.num_layers))
+def verification_text(checks: Sequence[Check]) -> str:
+    """A line for each check, below it its formula with the numbers put in, its note, and the bound that it misses."""
+    head = ("VERDICT", "CHECK", "VALUE", "LIMIT", "MARGIN", "ERROR", "BASIS")
+    rows = [
+        (c.verdict, c.name, amount(c.value, c.unit), amount(c.limit, c.unit), _margin(c), _error(c), c.basis)
+        for c in checks
+    ]
+    header, *lines = table(head, rows).splitlines()
+    shown = [header]
+    for check, line in zip(checks, lines, strict=True):
+        shown.append(line)
+        for words in (check.formula, check.note, _bound(check)):
+            shown.extend(wrapped(words, " " * 13) if words else ())
+    return "\n".join(shown)
+
+
+def alternatives_text(alternatives: Sequence[Alternative]) -> str:
+    """What lost: its degrees and figures, and why. What has a role of its own stands first."""
+    if not alternatives:
+        return ""
+    lines = ["ALTERNATIVES"]
+    for one in sorted(alternatives, key=lambda alternative: alternative.role == ""):
+        role = f", {one.role}" if one.role else ""
+        copies = f", {count(one.copies, 'copy')}" if one.copies > 1 else ""
+        lines.append(f"{degrees_name(one.degrees)}, {count(one.degrees.num_ranks, 'GPU')}{copies}{role}")
+        lines.extend(wrapped(figures_text(one.figures), "   ") if one.figures else ())
+        lines.extend(wrapped(f"because {one.rejected_because}", "   "))
+    return "\n".join(lines)
+
+
+def unsupported_text(plan: Plan) -> str:
+    """What the plan needs and the workers of this version cannot run; "" where there is nothing."""
+    if not plan.unsupported:
+        return ""
+    lines = [f"{one.field} = {one.value}: {one.rule}; {one.remedy}" for one in plan.unsupported]
+    return "\n".join(["THE WORKERS CANNOT RUN THIS PLAN", *(row for line in lines for row in wrapped(line, "   "))])
+
+
+def degrees_name(degrees: Degrees) -> str:
+    """EP16 x PP16, and those of TP, SP and DP that are not 1."""
+    others = (("TP", degrees.tensor), ("SP", degrees.sequence), ("DP", degrees.data))
+    more = "".join(f" x {name}{degree}" for name, degree in others if degree != 1)
+    return f"EP{degrees.expert} x PP{degrees.pipeline}{more}"
+
+
+def figures_text(figures: Sequence[tuple[str, float]]) -> str:
+    """Names and values, in the unit that a name ends in or has in it."""
+    return ", ".join(f"{name} {_figure(name.lower(), value)}" for name, value in figures)
+
+
+def _figure(name: str, value: float) -> str:
+    if "bytes" in name:
+        return gib(value)
+    if "seconds" in name:
+        return seconds(value)
+    return f"{value:.1%}" if "share" in name else f"{value:.6g}"
+
+
+def amount(value: float, unit: str) -> str:
+    """A value with its unit, as it reads best."""
+    match unit:
+        case "bytes":
+            return gib(value)
+        case "s" | "seconds":
+            return seconds(value)
+        case "share":
+            return f"{value:.4%}" if value < 0.01 else f"{value:.1%}"
+        case "":
+            return f"{value:.4g}"
+        case _:
+            return decimal(value, unit) if unit.endswith("/s") else f"{value:.6g} {unit}"
+
+
+def _margin(check: Check) -> str:
+    return "" if check.margin is None else f"{check.margin:.0%}"
+
+
+def _error(check: Check) -> str:
+    return "" if check.error is None else f"±{check.error:.0%}"
+
+
+def _bound(check: Check) -> str:
+    return f"bound: {check.bound}" if check.bound and check.verdict != "holds" else ""
+
+
+def _layers(stage: StageLayout) -> str:
+    return _span(range(stage.first_layer, stage.first_layer + stage.num_layers))
+
+
+def _ranks(stage: StageLayout) -> str:
+    return _span(stage.ranks)
 
 
 def _nodes(stage: StageLayout) -> str:
@@ -130,36 +145,16 @@ def _nodes(stage: StageLayout) -> str:
 
 
 def _held(stage: StageLayout) -> str:
-    counts = [len(stage.held(rank)) for rank in stage.ranks]
-    each = f"{counts[0]}" if min(counts) == max(counts) else f"{min(counts)}-{max(counts)}"
-    return f"{_span(list(stage.experts))}, {each} per GPU"
+    """Experts of the stage and how many a GPU holds; a stage of dense layers has none."""
+    experts = tuple(stage.experts)
+    if not experts:
+        return "none"
+    held = dict.fromkeys(stage.ranks, 0)
+    for copy in stage.copies:
+        held[copy.rank] += 1
+    least, most = min(held.values()), max(held.values())
+    return f"{_span(experts)}, {least if least == most else f'{least}-{most}'} per GPU"
 
 
-def _span(numbers: list[int]) -> str:
+def _span(numbers: Sequence[int]) -> str:
     return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}"
-
-
-def _verification_text(plan: Plan) -> str:
-    rows = [
-        (c.verdict, c.name, c.formula, _amount(c.value, c.unit), _amount(c.limit, c.unit)) for c in plan.verification
-    ]
-    return table(("VERDICT", "CHECK", "FORMULA", "VALUE", "LIMIT"), rows)
-
-
-def _amount(value: float, unit: str) -> str:
-    return gib(value) if unit == "bytes" else f"{value:g} {unit}"
-
-
-def _alternatives_text(plan: Plan) -> str:
-    rows = [
-        (f"EP{a.degrees.expert} x PP{a.degrees.pipeline}", f"{a.degrees.num_ranks}", a.rejected_because)
-        for a in plan.alternatives
-    ]
-    return table(("REJECTED", "GPUS", "BECAUSE"), rows)
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Left-aligned columns, two spaces apart."""
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows])
-    return "\n".join(line.rstrip() for line in lines)

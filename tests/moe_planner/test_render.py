@@ -1,44 +1,12 @@
 from __future__ import annotations
 
-import json
-
-from moe_planner.inputs import Constraints
-from moe_planner.render import as_dict, as_text
+from moe_planner.render import as_text
 from tests.moe_planner.inputs import make
-
-
-def test_json_of_a_layout_names_every_rank_once_with_its_gpu_lanes_and_experts() -> None:
-    values = json.loads(json.dumps(as_dict(make())))
-    ranks = [rank for stage in values["layout"]["stages"] for rank in stage["ranks"]]
-    assert [rank["rank"] for rank in ranks] == list(range(256))
-    assert len({(rank["node"], rank["gpu"]) for rank in ranks}) == 256
-    assert ranks[51] == {
-        "rank": 51,
-        "pod": 0,
-        "node": "node-6",
-        "gpu": 3,
-        "lanes": [3],
-        "experts": [{"layer": 3, "expert": 51}],
-    }
-    assert values["degrees"] == {"expert": 16, "pipeline": 16, "tensor": 1, "sequence": 1, "data": 1}
-
-
-def test_pods_that_share_a_node_get_different_gpus_over_all_replicas() -> None:
-    values = as_dict(make(layers=1, experts=4, nodes=1, gpus=8, constraints=Constraints(replicas=2)))
-    gpus = [rank["gpu"] for layout in values["replicas"] for stage in layout["stages"] for rank in stage["ranks"]]
-    assert gpus == list(range(8))
-
-
-def test_verification_and_alternatives_have_the_agreed_names() -> None:
-    values = as_dict(make())
-    names = {"name", "formula", "value", "limit", "unit", "verdict", "basis", "bound"}
-    assert all(set(line) == names for line in values["verification"])
-    assert all(set(line) == {"degrees", "figures", "rejected_because"} for line in values["alternatives"])
 
 
 def test_text_fits_a_terminal_and_shows_reasons_layout_and_checks() -> None:
     text = as_text(make(layers=2, experts=4, nodes=2, gpus=4))
     assert "2. Expert and pipeline parallelism" in text
-    assert "0        1      1       4-7    node-1  4-7, 1 per GPU" in text
+    assert "0        1      1       4-7    4-7, 1 per GPU  node-1" in text
     assert "holds    GPU count" in text
-    assert all(len(line) <= 120 for line in text.splitlines()[1:])
+    assert all(len(line) <= 120 for line in text.splitlines())
