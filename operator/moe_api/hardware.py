@@ -52,9 +52,9 @@ class HardwareSpec(SpecModel):
     gpus_per_node: int = Field(ge=1, le=64)
     """GPUs of each node. A pod takes a whole node, or as many GPUs as a stage has ranks where that is fewer."""
     gpu_memory: Quantity | None = None
-    """Memory of one GPU, e.g. 64Gi; that of the profile `gpu` when left out."""
-    gpu: str | None = Field(default=None, min_length=1, max_length=63)
-    """Profile of the GPUs, e.g. h100-sxm: memory, compute, bandwidths and links, as far as they are not given here.
+    """Memory of one GPU, e.g. 64Gi; that of the profile when left out."""
+    profile: str | None = Field(default=None, min_length=1, max_length=63)
+    """Name of ready figures, e.g. h100-sxm: memory, compute, bandwidths and links, as far as they are not given here.
     Without it, and without the figures, the plan predicts no times."""
     flops: Rate | None = None
     """Dense FLOP per second of one GPU in spec.model.dtype, e.g. 989T."""

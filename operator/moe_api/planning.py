@@ -11,9 +11,12 @@ from moe_api.model import BYTES_PER_NUMBER, Dtype, ModelSpec
 from moe_api.quantity import parse_bytes, parse_rate, parse_seconds
 from moe_api.shape import read_shape_spec
 from moe_planner.calibration import Calibration
+from moe_planner.errors import PlanError
 from moe_planner.inputs import Constraints, Gpu, Hardware, Link, Loads, NodePlace, Targets, Workload
 from moe_planner.model import ModelShape
 from moe_planner.plan import plan
+from moe_planner.profiles import Profile
+from moe_planner.profiles import hardware as profile
 from moe_planner.result import Plan
 
 
@@ -72,26 +75,42 @@ def model_shape(model: ModelSpec, engine: EngineSpec) -> ModelShape:
 
 
 def _hardware(spec: HardwareSpec, dtype: Dtype, nodes: Sequence[str] | None, places: Sequence[NodePlace]) -> Hardware:
+    """The declared figures, and for those left out the profile's."""
+    named = profile(spec.profile) if spec.profile else None
     shares = {"flops_efficiency": spec.flops_efficiency, "bandwidth_efficiency": spec.bandwidth_efficiency}
     return Hardware(
         nodes=spec.nodes if nodes is None else tuple(nodes)[: spec.nodes],
         gpus_per_node=spec.gpus_per_node,
-        gpu_memory_bytes=parse_bytes(spec.gpu_memory or "0"),
-        gpu=_gpu(spec, dtype),
-        inside=_link(spec.inside_node),
-        between=_link(spec.between_nodes),
+        gpu_memory_bytes=_memory(spec, named),
+        gpu=_gpu(spec, dtype, named),
+        inside=_link(spec.inside_node) or (named.inside if named else None),
+        between=_link(spec.between_nodes) or (named.between if named else None),
         places=tuple(places)[: spec.nodes],
         bad_gpus=frozenset((bad.node, bad.gpu) for bad in spec.bad_gpus or ()),
         **{name: share for name, share in shares.items() if share is not None},
     )
 
 
-def _gpu(spec: HardwareSpec, dtype: Dtype) -> Gpu | None:
-    """The declared figures; None without both of them."""
-    if spec.flops is None or spec.memory_bandwidth is None:
+def _memory(spec: HardwareSpec, named: Profile | None) -> int:
+    if spec.gpu_memory is not None:
+        return parse_bytes(spec.gpu_memory)
+    if named is None:
+        rule = "the memory of a GPU must be known"
+        raise PlanError("hardware.gpuMemory", "nothing", rule, "write e.g. 80G, or hardware.profile, which knows it")
+    return named.memory_bytes
+
+
+def _gpu(spec: HardwareSpec, dtype: Dtype, named: Profile | None) -> Gpu | None:
+    """None where compute or memory bandwidth stay unknown."""
+    flops = named.gpu.flops if named else ()
+    bandwidth = named.gpu.memory_bandwidth if named else None
+    if spec.flops is not None:
+        flops = ((dtype, parse_rate(spec.flops)), *(pair for pair in flops if pair[0] != dtype))
+    if spec.memory_bandwidth is not None:
+        bandwidth = parse_rate(spec.memory_bandwidth)
+    if not flops or bandwidth is None:
         return None
-    flops = ((dtype, parse_rate(spec.flops)),)
-    return Gpu(name="declared", flops=flops, memory_bandwidth=parse_rate(spec.memory_bandwidth))
+    return Gpu(name=named.name if named else "declared", flops=flops, memory_bandwidth=bandwidth)
 
 
 def _link(spec: LinkSpec | None) -> Link | None:

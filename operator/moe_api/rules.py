@@ -53,8 +53,8 @@ SHAPE = validations(
 
 HARDWARE = validations(
     rule(
-        "has(self.gpuMemory) || has(self.gpu)",
-        "the GPUs' memory is not known; write gpuMemory, or gpu, the name of a profile that knows it",
+        "has(self.gpuMemory) || has(self.profile)",
+        "the GPUs memory is not known; write gpuMemory, or profile, e.g. h100-sxm, which knows it",
         field=".gpuMemory",
     ),
 )

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moe_api.convert import PodRef, layout_name, room, stage_layout, stage_spec
 from moe_api.convert import with_layout as put
-from moe_api.planning import plan_deployment, planner_inputs
+from moe_api.planning import plan_deployment
 from moe_api.stage import MaskedRank, MoEStageSpec
-from moe_planner.errors import PlanError
 from moe_planner.home import home
 from moe_planner.rehost import rehost
 from tests.moe_api.objects import deployment, stage
@@ -25,21 +23,6 @@ def test_first_commit_of_a_stage_is_the_plans_layout() -> None:
     assert spec.lanes[3].dump() == {"lane": 3, "rank": 51}
     assert spec.model.name == "qwen3-moe-demo"
     assert layout_name(planned) == "EP16xPP16"
-
-
-def test_real_node_names_are_used() -> None:
-    planned = plan_deployment(deployment("small"), nodes=["gpu-b", "gpu-a", "spare"])
-    assert [s.seats[0].node for s in planned.layout.stages] == ["gpu-b", "gpu-a"]
-
-
-def test_too_few_real_nodes_are_refused_with_their_number() -> None:
-    with pytest.raises(PlanError) as caught:
-        plan_deployment(deployment("small", parallelism={"expert": 4, "pipeline": 2}), nodes=["only"])
-    assert (caught.value.field, caught.value.value) == ("hardware.nodes", 1)
-
-
-def test_longest_sequence_defaults_to_the_engines() -> None:
-    assert planner_inputs(deployment("small", workload={}).spec).workload.max_sequence_length == 2048
 
 
 def test_pods_and_masks_are_kept_unless_given_anew() -> None:

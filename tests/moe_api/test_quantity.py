@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from moe_api.quantity import format_bytes, parse_bytes, parse_seconds
+from moe_api.quantity import format_bytes, parse_bytes, parse_rate, parse_seconds
 
 
 @pytest.mark.parametrize(
@@ -12,9 +12,17 @@ def test_quantities_are_bytes(text: str, expected: int) -> None:
     assert parse_bytes(text) == expected
 
 
-@pytest.mark.parametrize(("text", "expected"), [("10s", 10.0), ("1m30s", 90.0), ("100ms", 0.1), ("1.5h", 5400.0)])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("10s", 10.0), ("1m30s", 90.0), ("100ms", 0.1), ("1.5h", 5400.0), ("20us", 2e-5)]
+)
 def test_durations_are_seconds(text: str, expected: float) -> None:
     assert parse_seconds(text) == expected
+
+
+def test_rates_are_units_per_second() -> None:
+    assert parse_rate("3.35T") == 3.35e12
+    with pytest.raises(ValueError, match="50G or 989T"):
+        parse_rate("fast")
 
 
 @pytest.mark.parametrize("text", ["", "64GB", "-1Gi", "1e3", "Gi", "1 Gi", "٣Gi", "1Gi\n"])
