@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from moe_planner.config_fields import ConfigFields
+from moe_planner.fields import Fields
 from moe_planner.limits import MOST_EXPERTS, MOST_LAYERS
 from moe_planner.model import LatentAttention, ModelShape
 from moe_planner.stored_dtypes import with_dtypes
@@ -20,7 +20,7 @@ def read_shape(config: Mapping[str, Any], *, dtype: str | None = None) -> ModelS
 
     `dtype` says what every weight is held in; without it each is held as the checkpoint stores it, packed or not.
     """
-    fields = ConfigFields(config)
+    fields = Fields(config, "model.config", "copy config.json of the checkpoint again")
     family = fields.text("model_type")
     reader = _READERS.get(family)
     if reader is None:
@@ -32,7 +32,7 @@ def read_shape(config: Mapping[str, Any], *, dtype: str | None = None) -> ModelS
     return with_dtypes(shape, (fields, layers), dtype)
 
 
-def _qwen3_moe(fields: ConfigFields) -> ModelShape:
+def _qwen3_moe(fields: Fields) -> ModelShape:
     shape = _base(fields, _experts(fields), fields.number("moe_intermediate_size"))
     bias = fields.flag("attention_bias")
     windows = range(shape.layers) if fields.flag("use_sliding_window") else ()
@@ -45,7 +45,7 @@ def _qwen3_moe(fields: ConfigFields) -> ModelShape:
     )
 
 
-def _qwen2_moe(fields: ConfigFields) -> ModelShape:
+def _qwen2_moe(fields: Fields) -> ModelShape:
     shape = _base(fields, _experts(fields), fields.number("moe_intermediate_size"))
     most = fields.number("max_window_layers", default=28, least=0)
     sliding = fields.flag("use_sliding_window")
@@ -59,19 +59,19 @@ def _qwen2_moe(fields: ConfigFields) -> ModelShape:
     )
 
 
-def _mixtral(fields: ConfigFields) -> ModelShape:
+def _mixtral(fields: Fields) -> ModelShape:
     shape = _base(fields, _experts(fields), fields.number("intermediate_size"))
     windows = range(shape.layers) if fields.has("sliding_window") else ()
     return replace(shape, **_window(fields, tuple(windows)))
 
 
-def _olmoe(fields: ConfigFields) -> ModelShape:
+def _olmoe(fields: Fields) -> ModelShape:
     bias = fields.flag("attention_bias")
     shape = _base(fields, _experts(fields), fields.number("intermediate_size"))
     return replace(shape, has_projection_norms=True, has_attention_bias=bias, has_output_bias=bias)
 
 
-def _deepseek_v2(fields: ConfigFields) -> ModelShape:
+def _deepseek_v2(fields: Fields) -> ModelShape:
     if fields.flag("mlp_bias"):
         raise fields.error(
             "mlp_bias", "feed-forward networks of this family have no biases here", "use a model without"
@@ -79,11 +79,11 @@ def _deepseek_v2(fields: ConfigFields) -> ModelShape:
     return _deepseek(fields, shared_experts=2)
 
 
-def _deepseek_v3(fields: ConfigFields) -> ModelShape:
+def _deepseek_v3(fields: Fields) -> ModelShape:
     return replace(_deepseek(fields, shared_experts=1), has_router_bias=True)
 
 
-def _deepseek(fields: ConfigFields, *, shared_experts: int) -> ModelShape:
+def _deepseek(fields: Fields, *, shared_experts: int) -> ModelShape:
     latent = LatentAttention(
         kv_rank=fields.number("kv_lora_rank"),
         query_rank=fields.number_or_null("q_lora_rank"),
@@ -107,7 +107,7 @@ def _deepseek(fields: ConfigFields, *, shared_experts: int) -> ModelShape:
     )
 
 
-def _gpt_oss(fields: ConfigFields) -> ModelShape:
+def _gpt_oss(fields: Fields) -> ModelShape:
     shape = _base(fields, _experts(fields), fields.number("intermediate_size"))
     bias = fields.flag("attention_bias", default=True)
     windows = _layers_of_type(fields, "sliding_attention", tuple(range(0, shape.layers, 2)))
@@ -122,7 +122,7 @@ def _gpt_oss(fields: ConfigFields) -> ModelShape:
     )
 
 
-def _llama4(fields: ConfigFields) -> ModelShape:
+def _llama4(fields: Fields) -> ModelShape:
     width = fields.number("intermediate_size")
     shape = _base(fields, _experts(fields), width)
     every = fields.number("interleave_moe_layer_step", default=1)
@@ -140,7 +140,7 @@ def _llama4(fields: ConfigFields) -> ModelShape:
     )
 
 
-def _base(fields: ConfigFields, experts: int, expert_ffn: int, head_dim: int | None = None) -> ModelShape:
+def _base(fields: Fields, experts: int, expert_ffn: int, head_dim: int | None = None) -> ModelShape:
     """What all families say in the same words."""
     heads, hidden = fields.number("num_attention_heads"), fields.number("hidden_size")
     if head_dim is None and not fields.has("head_dim") and hidden % heads:
@@ -160,35 +160,35 @@ def _base(fields: ConfigFields, experts: int, expert_ffn: int, head_dim: int | N
     )
 
 
-def _experts(fields: ConfigFields) -> int:
+def _experts(fields: Fields) -> int:
     return fields.number("num_experts", "num_local_experts", "n_routed_experts", most=MOST_EXPERTS)
 
 
-def _with_dense(shape: ModelShape, fields: ConfigFields, dense: tuple[int, ...], key: str) -> ModelShape:
+def _with_dense(shape: ModelShape, fields: Fields, dense: tuple[int, ...], key: str) -> ModelShape:
     """The shape with layers that have no experts; their width is asked for only where there are such layers."""
     return replace(shape, dense_layers=dense, dense_ffn=fields.number(key)) if dense else shape
 
 
-def _qwen_dense_layers(fields: ConfigFields, num_layers: int) -> tuple[int, ...]:
+def _qwen_dense_layers(fields: Fields, num_layers: int) -> tuple[int, ...]:
     dense = frozenset(fields.layers("mlp_only_layers", num_layers))
     every = fields.number("decoder_sparse_step", default=1)
     return tuple(layer for layer in range(num_layers) if layer in dense or (layer + 1) % every)
 
 
 def _window(
-    fields: ConfigFields, layers: tuple[int, ...], *, key: str = "sliding_window", default: int = 4096
+    fields: Fields, layers: tuple[int, ...], *, key: str = "sliding_window", default: int = 4096
 ) -> dict[str, Any]:
     """The window's fields of a ModelShape, none of them where no layer has a window."""
     return {"attention_window": fields.number(key, default=default), "window_layers": layers} if layers else {}
 
 
-def _layers_of_type(fields: ConfigFields, kind: str, default: tuple[int, ...]) -> tuple[int, ...]:
+def _layers_of_type(fields: Fields, kind: str, default: tuple[int, ...]) -> tuple[int, ...]:
     """The layers that `layer_types` gives that kind; `default` where the file has no such list."""
     kinds = fields.items("layer_types")
     return tuple(layer for layer, each in enumerate(kinds) if each == kind) if kinds else default
 
 
-def _chunked_layers(fields: ConfigFields, num_layers: int) -> tuple[int, ...]:
+def _chunked_layers(fields: Fields, num_layers: int) -> tuple[int, ...]:
     """Llama 4: layers with rotary positions (1 in `no_rope_layers`) look back inside their chunk only."""
     every = fields.number("no_rope_layer_interval", default=4)
     rotary = fields.items("no_rope_layers") or tuple(int((layer + 1) % every != 0) for layer in range(num_layers))
@@ -196,7 +196,7 @@ def _chunked_layers(fields: ConfigFields, num_layers: int) -> tuple[int, ...]:
     return _layers_of_type(fields, "chunked_attention", chunked)
 
 
-_READERS: Mapping[str, Callable[[ConfigFields], ModelShape]] = {
+_READERS: Mapping[str, Callable[[Fields], ModelShape]] = {
     "qwen3_moe": _qwen3_moe,
     "qwen2_moe": _qwen2_moe,
     "mixtral": _mixtral,

@@ -5,8 +5,8 @@ Knows the formats' bits with their scales, and not which kernels can compute wit
 
 from dataclasses import replace
 
-from moe_planner.config_fields import ConfigFields
 from moe_planner.errors import PlanError
+from moe_planner.fields import Fields
 from moe_planner.limits import shown
 from moe_planner.model import ModelShape
 
@@ -20,7 +20,7 @@ _MXFP4_BITS = 4 + 8 / 32
 _FP8_BITS, _FP8_SCALE_BITS = 8, 32
 
 
-def with_dtypes(shape: ModelShape, places: tuple[ConfigFields, ...], dtype: str | None) -> ModelShape:
+def with_dtypes(shape: ModelShape, places: tuple[Fields, ...], dtype: str | None) -> ModelShape:
     """The shape with the bits of its numbers: as `dtype` says, else as the config does in the first of the places."""
     if dtype is not None:
         return replace(shape, bytes_per_number=bytes_of_dtype(dtype, "model.dtype"))
@@ -41,7 +41,7 @@ def bytes_of_dtype(dtype: str, field: str) -> int:
     return found
 
 
-def _with_packed(shape: ModelShape, places: tuple[ConfigFields, ...]) -> ModelShape:
+def _with_packed(shape: ModelShape, places: tuple[Fields, ...]) -> ModelShape:
     place = next((place for place in places if place.has("quantization_config")), None)
     if place is None:
         return shape
@@ -54,7 +54,7 @@ def _with_packed(shape: ModelShape, places: tuple[ConfigFields, ...]) -> ModelSh
     raise packing.error("quant_method", "the planner knows mxfp4 and fp8", _REMEDY)
 
 
-def _fp8_bits(packing: ConfigFields) -> float:
+def _fp8_bits(packing: Fields) -> float:
     block = packing.items("weight_block_size")
     if not block:
         return _FP8_BITS

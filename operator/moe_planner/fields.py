@@ -6,27 +6,42 @@ from typing import Any
 from moe_planner.errors import PlanError
 from moe_planner.limits import MOST_LAYERS, MOST_SIZE, shown
 
-_COPY = "copy config.json of the checkpoint again"
 
+class Fields:
+    """A mapping from a file, read by key. Every complaint is a PlanError that names the key's path.
 
-class ConfigFields:
-    """A config.json, or a part of it, read by key. Every complaint is a PlanError that names the key's path.
-
-    A key whose value is null counts as missing, as it does to the libraries that write these files.
+    A key whose value is null counts as missing, as it does to the programs that write such files. `remedy` is what to
+    do where nothing better is known.
     """
 
-    def __init__(self, values: object, path: str = "model.config") -> None:
+    def __init__(self, values: object, path: str, remedy: str) -> None:
         if not isinstance(values, Mapping):
-            raise PlanError(path, shown(values), "must be a mapping of keys to values", _COPY)
+            raise PlanError(path, shown(values), "must be a mapping of keys to values", remedy)
         self.path = path
+        self.remedy = remedy
         self._values: Mapping[Any, Any] = values
 
     def has(self, key: str) -> bool:
         return self._values.get(key) is not None
 
-    def part(self, key: str) -> "ConfigFields":
+    def value(self, key: str) -> object:
+        """As it was written; None where it is missing."""
+        return self._values.get(key)
+
+    def part(self, key: str) -> "Fields":
         """The mapping under the key, an empty one where it is missing."""
-        return ConfigFields(self._values.get(key) or {}, f"{self.path}.{key}")
+        value = self._values.get(key)
+        return Fields({} if value is None else value, self.at(key), self.remedy)
+
+    def at(self, key: str) -> str:
+        """The key's path."""
+        return f"{self.path}.{key}" if self.path else key
+
+    def refuse_others(self, *known: str) -> None:
+        """Raises PlanError for the first key that is none of those known: a misspelt one would be ignored unseen."""
+        for key in self._values:
+            if key not in known:
+                raise PlanError(self.at(shown(key)), "present", f"the keys here are {', '.join(known)}", self.remedy)
 
     def number(self, *keys: str, default: int | None = None, least: int = 1, most: int = MOST_SIZE) -> int:
         """The whole number under the first of the keys that is there. Without a default it must be."""
@@ -50,9 +65,7 @@ class ConfigFields:
             raise self.error(key, "must be true or false")
         return value
 
-    def text(self, *keys: str, default: str = "") -> str:
-        """The text under the first of the keys that is there."""
-        key = next((key for key in keys if self.has(key)), keys[0])
+    def text(self, key: str, *, default: str = "") -> str:
         value = self._values.get(key)
         if value is None:
             return default
@@ -60,13 +73,13 @@ class ConfigFields:
             raise self.error(key, "must be a text")
         return value
 
-    def items(self, key: str) -> tuple[object, ...]:
+    def items(self, key: str, *, most: int = MOST_LAYERS) -> tuple[object, ...]:
         """The list under the key, empty where it is missing."""
         value = self._values.get(key)
         if value is None:
             return ()
-        if not isinstance(value, list | tuple) or len(value) > MOST_LAYERS:
-            raise self.error(key, f"must be a list of at most {MOST_LAYERS} items")
+        if not isinstance(value, list | tuple) or len(value) > most:
+            raise self.error(key, f"must be a list of at most {most} items")
         return tuple(value)
 
     def layers(self, key: str, num_layers: int) -> tuple[int, ...]:
@@ -76,5 +89,5 @@ class ConfigFields:
             raise self.error(key, "must be a list of layer indices")
         return tuple(sorted({index for index in indices if isinstance(index, int) and 0 <= index < num_layers}))
 
-    def error(self, key: str, rule: str, remedy: str = _COPY) -> PlanError:
-        return PlanError(f"{self.path}.{key}", shown(self._values.get(key)), rule, remedy)
+    def error(self, key: str, rule: str, remedy: str = "") -> PlanError:
+        return PlanError(self.at(key), shown(self._values.get(key)), rule, remedy or self.remedy)
