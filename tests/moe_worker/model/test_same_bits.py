@@ -18,10 +18,16 @@ MAKE = Callable[[str], Path]
 Alone = tuple[Driver, list[int], list[torch.Tensor]]
 
 
-@pytest.fixture(scope="module", params=SHAPES)
+# Every shape in fp32; in the narrower types those whose parts differ most.
+CASES = [(shape, "float32") for shape in SHAPES]
+CASES += [("demo", "bfloat16"), ("gpt_oss", "bfloat16"), ("deepseek_v2", "bfloat16"), ("qwen2_moe", "float16")]
+
+
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
 def alone(request: pytest.FixtureRequest, checkpoint: MAKE) -> Alone:
     """A driver, a text, and the logits after each of its tokens when it is decoded alone, token by token."""
-    driver = Driver.whole(whole_engine(checkpoint(request.param)))
+    shape, dtype = request.param
+    driver = Driver.whole(whole_engine(checkpoint(shape), dtype))
     text = [random.Random(1).randrange(3, 300) for _ in range(LENGTH)]
     sequence, logits = next(driver.numbers), []
     for position, token in enumerate(text):
