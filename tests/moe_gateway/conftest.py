@@ -15,6 +15,8 @@ from moe_gateway.app import build_app
 from moe_gateway.balancer import Balancer
 from moe_gateway.chat import ChatTemplate
 from moe_gateway.heads import HeadPool
+from moe_gateway.keys import ApiKeys
+from moe_gateway.metrics import Metrics
 from moe_gateway.service import Limits, Service
 from moe_gateway.tokenizer import TextModel, load_text_model
 from tests.moe_gateway.fakes import CREDENTIALS, Clock, FakeHead, write_checkpoint
@@ -37,6 +39,7 @@ class Gateway:
     http: httpx.AsyncClient
     client: openai.AsyncOpenAI
     clock: Clock
+    metrics: Metrics
     balancer: Balancer
     pool: HeadPool
     text_model: TextModel
@@ -63,23 +66,33 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-async def gateway(text_model: TextModel) -> AsyncIterator[Gateway]:
+def api_keys() -> ApiKeys:
+    """Everybody may ask, unless a test says otherwise."""
+    return ApiKeys(None)
+
+
+@pytest.fixture
+async def gateway(text_model: TextModel, api_keys: ApiKeys) -> AsyncIterator[Gateway]:
     clock = Clock()
-    balancer = Balancer(hold_seconds=30, now=clock)
+    metrics = Metrics("demo-model")
+    balancer = Balancer(hold_seconds=30, now=clock, metrics=metrics)
+    metrics.follow(balancer)
     pool = HeadPool(CREDENTIALS, balancer)
     assert text_model.chat_template is not None
     service = Service(
         served_model="demo-model",
-        limits=Limits(max_sequence_length=256, max_choices=100),
+        limits=Limits(max_sequence_length=256, max_choices=200, request_seconds=3000),
         text_model=text_model,
         chat_template=ChatTemplate(text_model.chat_template, text_model.special_tokens),
         balancer=balancer,
+        drain=asyncio.Event(),
         started=1_700_000_000,
     )
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        build_app(service, max_body_bytes=100_000), lifespan="off", log_config=None, timeout_graceful_shutdown=1
-    )
+        build_app(service, max_body_bytes=100_000, keys=api_keys, metrics=metrics),
+        lifespan="off", log_config=None, timeout_graceful_shutdown=1,
+    )  # fmt: skip
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
@@ -88,7 +101,10 @@ async def gateway(text_model: TextModel) -> AsyncIterator[Gateway]:
     # Loading the system's certificates for every test would take longer than the tests.
     async with httpx.AsyncClient(base_url=url, timeout=60, verify=False, trust_env=False) as http:
         client = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, http_client=http)
-        gateway = Gateway(http=http, client=client, clock=clock, balancer=balancer, pool=pool, text_model=text_model)
+        gateway = Gateway(
+            http=http, client=client, clock=clock, metrics=metrics, balancer=balancer, pool=pool,
+            text_model=text_model,
+        )  # fmt: skip
         yield gateway
     for head in gateway.heads:
         head.kill()

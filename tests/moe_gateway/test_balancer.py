@@ -1,4 +1,8 @@
+from math import inf
+
 from moe_gateway.balancer import Balancer
+from moe_gateway.errors import going_away
+from moe_gateway.metrics import Metrics
 from moe_gateway.stream import Generation
 from moe_wire.messages import Cancel, Emitted, Refused, Reset, Returned, Sampling
 from tests.moe_gateway.fakes import Clock, FakeLink
@@ -11,14 +15,16 @@ class Scene:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.balancer = Balancer(hold_seconds=HOLD, now=self.clock)
+        self.metrics = Metrics("m")
+        self.balancer = Balancer(hold_seconds=HOLD, now=self.clock, metrics=self.metrics)
+        self.metrics.follow(self.balancer)
 
     def link(self, rank: int = 0) -> FakeLink:
         link = FakeLink(rank)
         self.balancer.connected(link)
         return link
 
-    def open(self, *prompt: int, max_tokens: int = 10) -> Generation:
+    def open(self, *prompt: int, max_tokens: int = 10, limit_seconds: float = inf) -> Generation:
         generation = Generation(
             name="r",
             prompt=prompt or (1, 2),
@@ -26,6 +32,7 @@ class Scene:
             max_tokens=max_tokens,
             stop_tokens=(99,),
             wake=lambda: None,
+            limit_seconds=limit_seconds,
         )
         self.balancer.open(generation)
         return generation
@@ -223,3 +230,63 @@ def test_the_loss_of_an_older_connection_does_not_touch_the_newer() -> None:
     scene.balancer.lost(old)
     assert scene.balancer.num_heads == 1
     assert scene.balancer.num_waiting == 0
+
+
+def refuse(scene: Scene, link: FakeLink) -> None:
+    scene.balancer.received(link, Refused(link.submits[-1].request, "overloaded", "8 requests wait."))
+
+
+def test_an_overloaded_head_s_request_goes_to_each_other_one_and_is_then_turned_away() -> None:
+    scene = Scene()
+    links = [scene.link(rank) for rank in range(3)]
+    generation = scene.open()
+    for _ in range(3):
+        assert generation.failure is None
+        [holder] = [link for link in links if link.submits and not link.aborted]
+        refuse(scene, holder)
+        holder.sent.clear()
+    assert generation.failure is not None
+    assert (generation.failure.status, generation.failure.code) == (429, "rate_limit_exceeded")
+    assert generation.failure.headers == {"Retry-After": "1"}
+    assert scene.balancer.num_live == 0
+
+
+def test_an_answer_that_has_begun_is_never_turned_away() -> None:
+    scene = Scene()
+    first = scene.link(0)
+    generation = scene.open()
+    scene.emit(first, 7)
+    second = scene.link(1)
+    scene.balancer.lost(first)
+    refuse(scene, second)
+    assert generation.failure is None
+    scene.clock.seconds = 1
+    scene.balancer.tick()
+    assert second.submits[-1].generated == (7,)
+    assert len(second.submits) == 2
+
+
+def test_a_request_has_its_time_and_no_more_even_while_tokens_come() -> None:
+    scene = Scene()
+    link = scene.link()
+    generation, other = scene.open(limit_seconds=2), scene.open()
+    scene.clock.seconds = 1.9
+    scene.balancer.received(link, Emitted(link.submits[0].request, 0, 7, ""))
+    scene.balancer.tick()
+    assert generation.failure is None
+    scene.clock.seconds = 2
+    scene.balancer.tick()
+    assert generation.failure is not None
+    assert (generation.failure.status, generation.failure.code) == (504, "deadline_exceeded")
+    assert link.cancels == [link.submits[0].request]
+    assert other.failure is None
+
+
+def test_the_end_of_the_gateway_ends_all_and_frees_the_heads() -> None:
+    scene = Scene()
+    link = scene.link()
+    generations = [scene.open(), scene.open()]
+    scene.balancer.fail_all(going_away())
+    assert [one.failure.code for one in generations if one.failure] == ["gateway_stopping"] * 2
+    assert len(link.cancels) == 2
+    assert scene.balancer.num_live == 0

@@ -210,3 +210,70 @@ async def test_probes(gateway: Gateway) -> None:
     after = await gateway.http.get("/readyz")
     assert (before.status_code, before.json()["reason"]) == (503, "no lane head is connected")
     assert (after.status_code, after.json()["heads"]) == (200, 1)
+
+
+async def test_more_than_may_be_under_way_is_a_429_that_says_when_to_come_back(gateway: Gateway) -> None:
+    head = await add_speaker(gateway, "the quick brown fox", ends=False)
+    head.pause_at = 1
+    streams = [
+        await gateway.client.completions.create(model="demo-model", prompt="a", max_tokens=4, n=100, stream=True)
+        for _ in range(2)
+    ]
+    with pytest.raises(openai.RateLimitError) as caught:
+        await gateway.client.completions.create(model="demo-model", prompt="a")
+    assert caught.value.response.headers["retry-after"] == "1"
+    assert "works on 200 choices" in caught.value.message
+    await streams[0].close()
+    await until(lambda: gateway.balancer.num_live == 100)
+    head.resumed.set()
+    answer = await gateway.client.completions.create(model="demo-model", prompt="a", max_tokens=4)
+    assert answer.choices[0].finish_reason == "length"
+    [chunk async for chunk in streams[1]]
+
+
+async def test_an_answer_that_takes_too_long_is_a_504(gateway: Gateway) -> None:
+    head = await add_speaker(gateway, "the quick brown fox", ends=False)
+    head.pause_at = 0
+    request = gateway.client.completions.create(model="demo-model", prompt="a", extra_body={"timeout": 2.5})
+    task = asyncio.create_task(request)
+    await until(lambda: bool(head.submits))
+    gateway.pass_time(3)
+    with pytest.raises(openai.InternalServerError, match=r"within 2\.5 s") as caught:
+        await task
+    assert (caught.value.status_code, caught.value.code) == (504, "deadline_exceeded")
+    await until(head.cancelled.is_set)
+
+
+async def test_a_slow_reader_holds_up_nobody_and_loses_nothing(gateway: Gateway) -> None:
+    head = FakeHead(answer=lambda submit: list(range(200)))
+    await gateway.add_heads(head)
+    body = {"prompt": [1], "model": "demo-model", "max_tokens": 200, "stream": True, "return_token_ids": True, "n": 20}
+    async with gateway.http.stream("POST", "/v1/completions", json=body) as slow:
+        lines = slow.aiter_lines()
+        await anext(lines)
+        await until(lambda: gateway.balancer.num_live == 0)
+        quick = await gateway.client.completions.create(model="demo-model", prompt="a", max_tokens=200)
+        assert quick.choices[0].finish_reason == "length"
+        rest = [line async for line in lines if line]
+    assert rest[-1] == "data: [DONE]"
+
+
+async def test_clients_that_leave_at_random_leave_nothing_behind(gateway: Gateway) -> None:
+    await gateway.add_heads(FakeHead(0), FakeHead(1))
+    expected = [(10 + 7 * position) % 250 for position in range(60)]
+
+    async def client(number: int) -> None:
+        stream = await gateway.client.completions.create(
+            model="demo-model", prompt=[4, 6], max_tokens=60, stream=True, extra_body={"return_token_ids": True}
+        )
+        tokens: list[int] = []
+        async for chunk in stream:
+            tokens += chunk.choices[0].model_extra["token_ids"]
+            if len(tokens) > number:
+                break
+        await stream.close()
+        assert tokens == expected[: len(tokens)]
+
+    await asyncio.gather(*(client(number) for number in range(80)))
+    await until(lambda: gateway.balancer.num_live == 0)
+    await until(lambda: all(task.done() for head in gateway.heads for task in head._tasks.values()))

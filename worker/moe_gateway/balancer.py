@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from moe_gateway.errors import invalid_request, no_capacity
-from moe_gateway.router import HeadKey, HeadLoad, choose
+from moe_gateway.errors import ApiError, deadline_exceeded, invalid_request, no_capacity, overloaded
+from moe_gateway.metrics import Metrics
+from moe_gateway.router import HeadKey, HeadLoad, choose, prefix_of
 from moe_gateway.stream import Generation, Verdict
 from moe_wire.messages import Cancel, Emitted, Message, Refused, Returned, Submit
 
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 _FIRST_RETRY_SECONDS = 0.02
 _LONGEST_RETRY_SECONDS = 0.5
+_OVERLOADED = "overloaded"
+"""The code by which a head refuses what another may take."""
 
 
 class HeadLink(Protocol):
@@ -44,18 +47,24 @@ class Counts:
     gave_up: int = 0
     mismatches: int = 0
     gaps: int = 0
+    overloaded: int = 0
 
 
 @dataclass(eq=False, slots=True)
 class _Place:
-    """Where a generation is, and how it fared. `progress` is when it last got a token."""
+    """Where a generation is, and how it fared. `progress` is when it last got a token, `avoid` who would not have it
+    since.
+    """
 
     generation: Generation
+    prefix: bytes | None
+    opened: float
     progress: float
+    first_seconds: float = 0.0
     attempt: int = 0
     request: bytes = b""
     head: HeadKey | None = None
-    avoid: HeadKey | None = None
+    avoid: frozenset[HeadKey] = frozenset()
     num_returns: int = 0
     not_before: float = 0.0
 
@@ -70,8 +79,9 @@ class _Head:
 class Balancer:
     """The live requests of this gateway and the connected heads."""
 
-    def __init__(self, *, hold_seconds: float, now: Callable[[], float], first: int = 0) -> None:
+    def __init__(self, *, hold_seconds: float, now: Callable[[], float], metrics: Metrics, first: int = 0) -> None:
         self.counts = Counts()
+        self._metrics = metrics
         self._hold_seconds = hold_seconds
         self._now = now
         self._first = first
@@ -90,18 +100,35 @@ class Balancer:
     def num_waiting(self) -> int:
         return sum(1 for place in self._places.values() if place.head is None)
 
+    def gauges(self) -> dict[str, float]:
+        """Of this moment, for the metrics. Running are those that have a token, waiting those that have none yet."""
+        running = sum(1 for generation in self._places if generation.tokens)
+        return {
+            "vllm:num_requests_running": running,
+            "vllm:num_requests_waiting": self.num_live - running,
+            "moe_gateway_requests_without_head": self.num_waiting,
+            "moe_gateway_heads": self.num_heads,
+            "moe_gateway_lanes": sum(head.link.num_lanes for head in self._heads.values()),
+        }
+
+    def totals(self) -> dict[str, float]:
+        """Since the start, for the metrics."""
+        return {f"moe_gateway_{name}": count for name, count in vars(self.counts).items()}
+
     def open(self, generation: Generation) -> None:
         """Take a new request; tokens appear in it as they come."""
-        place = _Place(generation, self._now())
+        now = self._now()
+        place = _Place(generation, prefix_of(generation.prompt), now, now)
+        self._metrics.opened(len(generation.prompt))
         self._places[generation] = place
         self._place(place)
 
-    def cancel(self, generation: Generation) -> None:
-        """The client went away or has enough. Harmless when the generation is over."""
+    def cancel(self, generation: Generation, *, finish: str = "abort") -> None:
+        """The client went away, or has enough, which is a `finish` of "stop". Harmless when the generation is over."""
         generation.cancelled = generation.cancelled or not generation.is_over
-        place = self._places.pop(generation, None)
+        place = self._places.get(generation)
         if place is not None:
-            self._withdraw(place)
+            self._end(place, finish)
 
     def connected(self, link: HeadLink) -> None:
         """A head is there; what waits goes to it."""
@@ -136,25 +163,34 @@ class Balancer:
                 self._emitted(head, place, message)
             case Returned():
                 self._returned(head, place, message)
+            case Refused(code=code) if code == _OVERLOADED:
+                self._overloaded(head, place, message)
             case Refused():
-                logger.info("%s refused by %s: %s", place.generation.name, link.key, message.message)
-                self._forget(place)
-                place.generation.fail(invalid_request(message.message, code=message.code))
+                self._release(head, place)
+                self._fail(place, invalid_request(message.message, code=message.code))
 
     def tick(self) -> None:
         """Retry what may be tried again, and end what has waited too long. Called every 0.1 s or so."""
         now = self._now()
         self._place_waiting()
         for place in list(self._places.values()):
-            if now - place.progress >= self._hold_seconds and self._is_stuck(place, now):
+            if now - place.opened >= place.generation.limit_seconds:
+                self._fail(place, deadline_exceeded(limit_seconds=place.generation.limit_seconds))
+            elif now - place.progress >= self._hold_seconds and self._is_stuck(place, now):
                 self._give_up(place)
+
+    def fail_all(self, error: ApiError) -> None:
+        """End whatever is still under way."""
+        for place in list(self._places.values()):
+            self._fail(place, error)
 
     def _emitted(self, head: _Head, place: _Place, message: Emitted) -> None:
         name = place.generation.name
         verdict = place.generation.take(message.position, message.token, message.finish, message.logprobs)
         if verdict is Verdict.NEW:
+            self._measure(place, head.heard)
             place.progress = head.heard
-            place.num_returns, place.avoid = 0, None
+            place.num_returns, place.avoid = 0, frozenset()
         elif verdict is Verdict.MISMATCH:
             self.counts.mismatches += 1
             logger.error(
@@ -165,12 +201,36 @@ class Balancer:
             head.link.abort(f"token {message.position} of {name} came while {len(place.generation.tokens)} were known")
             return
         if place.generation.is_over:
-            self._forget(place)
+            self._release(head, place)
+            self._end(place, place.generation.finish)
+
+    def _measure(self, place: _Place, now: float) -> None:
+        if len(place.generation.tokens) == 1:
+            place.first_seconds = now - place.opened
+            self._metrics.first_token(place.first_seconds)
+        else:
+            self._metrics.next_token(now - place.progress)
 
     def _returned(self, head: _Head, place: _Place, message: Returned) -> None:
         logger.info("%s returned by %s: %s", place.generation.name, head.link.key, message.reason)
-        del head.places[message.request]
-        place.head, place.avoid = None, head.link.key
+        self._release(head, place)
+        place.avoid = frozenset({head.link.key})
+        self._retry(place)
+
+    def _overloaded(self, head: _Head, place: _Place, message: Refused) -> None:
+        """Another head may have room. Where none has, a request that has not begun is turned away, others wait."""
+        self._release(head, place)
+        place.avoid |= {head.link.key}
+        if not self._heads.keys() <= place.avoid:
+            self._place(place)
+        elif place.generation.tokens:
+            place.avoid = frozenset()
+            self._retry(place)
+        else:
+            self.counts.overloaded += 1
+            self._fail(place, overloaded(message.message))
+
+    def _retry(self, place: _Place) -> None:
         place.num_returns += 1
         if place.num_returns > 1 or len(self._heads) == 1:
             place.not_before = self._now() + min(_LONGEST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2**place.num_returns)
@@ -193,7 +253,7 @@ class Balancer:
             HeadLoad(key=key, num_lanes=head.link.num_lanes, num_outstanding=len(head.places))
             for key, head in self._heads.items()
         ]
-        key = choose(loads, avoid=place.avoid, first=self._first)
+        key = choose(loads, avoid=place.avoid, first=self._first, prefix=place.prefix)
         if key is None:
             return
         generation, head = place.generation, self._heads[key]
@@ -202,6 +262,10 @@ class Balancer:
         place.request = os.urandom(12) + place.attempt.to_bytes(4, "big")
         place.head = key
         head.places[place.request] = place
+        logger.log(
+            logging.INFO if place.attempt > 1 else logging.DEBUG, "%s goes to %s as %s with %d tokens of its answer",
+            generation.name, key, place.request.hex(), len(generation.tokens),
+        )  # fmt: skip
         head.link.send(
             Submit(
                 request=place.request,
@@ -222,22 +286,32 @@ class Balancer:
     def _give_up(self, place: _Place) -> None:
         self.counts.gave_up += 1
         error = no_capacity(hold_seconds=self._hold_seconds, connected_heads=len(self._heads))
+        self._fail(place, error)
+
+    def _fail(self, place: _Place, error: ApiError) -> None:
         logger.warning("%s: %s", place.generation.name, error)
-        self._places.pop(place.generation, None)
-        self._withdraw(place)
+        self._end(place, "error")
         place.generation.fail(error)
+
+    def _end(self, place: _Place, finish: str) -> None:
+        """It is over, and whoever still has it need not go on."""
+        del self._places[place.generation]
+        self._withdraw(place)
+        self._metrics.ended(
+            finish,
+            seconds=self._now() - place.opened,
+            num_tokens=len(place.generation.tokens),
+            first_seconds=place.first_seconds,
+        )
+
+    def _release(self, head: _Head, place: _Place) -> None:
+        """The head is done with it."""
+        del head.places[place.request]
+        place.head = None
 
     def _withdraw(self, place: _Place) -> None:
         """Take it from the head that has it."""
         head = self._heads.get(place.head) if place.head is not None else None
         if head is not None and head.places.pop(place.request, None) is not None:
             head.link.send(Cancel(place.request))
-        place.head = None
-
-    def _forget(self, place: _Place) -> None:
-        """Its head is done with it."""
-        self._places.pop(place.generation, None)
-        head = self._heads.get(place.head) if place.head is not None else None
-        if head is not None:
-            head.places.pop(place.request, None)
         place.head = None

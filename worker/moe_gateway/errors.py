@@ -121,9 +121,8 @@ def unauthorized(key: str | None) -> ApiError:
     else:
         shown = f"{key[:3]}...{key[-2:]}" if len(key) >= 12 else "***"
         message = f"Incorrect API key provided: {shown}. Ask whoever runs this gateway for one."
-    return ApiError(
-        401, message, "invalid_request_error", code=key and "invalid_api_key", headers={"WWW-Authenticate": "Bearer"}
-    )
+    code = None if key is None else "invalid_api_key"
+    return ApiError(401, message, "invalid_request_error", code=code, headers={"WWW-Authenticate": "Bearer"})
 
 
 def _rate_limited(message: str) -> ApiError:

@@ -108,5 +108,6 @@ class Exchange:
     def _read(self, choice: Choice) -> Piece | None:
         piece = choice.read()
         if choice.is_finished and piece is not None:
-            self._balancer.cancel(choice.generation)  # a stop string ends it before its head knows
+            # A stop string ends it before its head knows.
+            self._balancer.cancel(choice.generation, finish="stop")
         return piece

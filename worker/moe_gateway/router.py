@@ -1,7 +1,16 @@
-"""Which lane's head takes a request: the one with the least outstanding per lane. Pure."""
+"""Which lane's head takes a request: the one that most likely has its prompt's beginning in its cache, while that one
+is not overloaded; else the one with the least outstanding per lane. Pure, so that several gateways choose alike.
+"""
 
-from collections.abc import Sequence
+import hashlib
+import struct
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
+
+PREFIX_TOKENS = 64
+"""So many tokens in common send two prompts to the same head; a shorter prompt is soon computed anywhere."""
+MOST_AHEAD = 4
+"""A head whose requests per lane are so many more than the least loaded's takes no more for the sake of its cache."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -21,16 +30,42 @@ class HeadLoad:
     num_lanes: int
     num_outstanding: int
 
+    @property
+    def per_lane(self) -> float:
+        return self.num_outstanding / max(1, self.num_lanes)
 
-def choose(loads: Sequence[HeadLoad], *, avoid: HeadKey | None = None, first: int = 0) -> HeadKey | None:
+
+def prefix_of(prompt: Sequence[int]) -> bytes | None:
+    """What two prompts with the same beginning have in common; None for a short one."""
+    if len(prompt) < PREFIX_TOKENS:
+        return None
+    return hashlib.blake2b(struct.pack(f"<{PREFIX_TOKENS}I", *prompt[:PREFIX_TOKENS]), digest_size=16).digest()
+
+
+def choose(
+    loads: Sequence[HeadLoad],
+    *,
+    avoid: Set[HeadKey] = frozenset(),
+    first: int = 0,
+    prefix: bytes | None = None,
+) -> HeadKey | None:
     """The head for the next request, or None when there is none.
 
-    `avoid` (it has just returned the request) is taken only if it is the only one. `first` says where among equals the
-    choice begins, so that several gateways do not all begin with the same lane.
+    Those of `avoid` (they have just returned the request) are taken only if there is no other. `first` says where among
+    equals the choice begins, so that several gateways do not all begin with the same lane. A `prefix` ranks the heads
+    in an order of its own, in which the loss of one moves no other (rendezvous hashing).
     """
     if not loads:
         return None
-    candidates = [load for load in loads if load.key != avoid] or list(loads)
+    candidates = [load for load in loads if load.key not in avoid] or list(loads)
+    if prefix is not None:
+        most = min(load.per_lane for load in candidates) + MOST_AHEAD
+        return max((load.key for load in candidates if load.per_lane <= most), key=lambda key: _affinity(prefix, key))
     num = len(candidates)
     rotated = (candidates[(first + index) % num] for index in range(num))
-    return min(rotated, key=lambda load: load.num_outstanding / max(1, load.num_lanes)).key
+    return min(rotated, key=lambda load: load.per_lane).key
+
+
+def _affinity(prefix: bytes, key: HeadKey) -> bytes:
+    # Without the pod: a seat that another pod has taken over keeps its place in every order.
+    return hashlib.blake2b(struct.pack("<II", key.replica, key.rank), key=prefix, digest_size=8).digest()

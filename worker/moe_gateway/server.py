@@ -14,7 +14,11 @@ from moe_gateway.api import ApiConfiguration, StageWatch
 from moe_gateway.app import build_app
 from moe_gateway.balancer import Balancer
 from moe_gateway.chat import ChatTemplate
+from moe_gateway.draining import DrainingServer
+from moe_gateway.errors import going_away
 from moe_gateway.heads import Credentials, HeadPool
+from moe_gateway.keys import ApiKeys
+from moe_gateway.metrics import Metrics
 from moe_gateway.service import Limits, Service, unix_seconds
 from moe_gateway.settings import Settings
 from moe_gateway.tokenizer import load_text_model
@@ -28,7 +32,11 @@ _TICK_SECONDS = 0.1
 
 async def serve(settings: Settings, configuration: ApiConfiguration) -> None:
     """Serve until asked to stop. Whatever part fails ends the process, and the kubelet starts it again."""
-    balancer = Balancer(hold_seconds=settings.hold_seconds, now=time.monotonic, first=random.randrange(1 << 16))
+    metrics = Metrics(settings.served_model)
+    balancer = Balancer(
+        hold_seconds=settings.hold_seconds, now=time.monotonic, metrics=metrics, first=random.randrange(1 << 16)
+    )
+    metrics.follow(balancer)
     pool = HeadPool(_credentials(settings), balancer)
     watch = StageWatch(
         configuration,
@@ -36,13 +44,13 @@ async def serve(settings: Settings, configuration: ApiConfiguration) -> None:
         deployment=settings.deployment,
         on_stages=lambda stages: _follow(pool, stages),
     )
-    server = _http_server(settings, build_service(settings, balancer))
+    server = _http_server(settings, build_service(settings, balancer), metrics)
     # uvicorn sends itself the signal again once it has drained; leaving with 0 is what was asked for.
     signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(watch.run()), group.create_task(_tick(balancer))]
-            await server.serve()
+            await server.serve_and_drain()
             for task in background:
                 task.cancel()
     finally:
@@ -67,23 +75,28 @@ def build_service(settings: Settings, balancer: Balancer) -> Service:
         text_model=text_model,
         chat_template=template,
         balancer=balancer,
+        drain=asyncio.Event(),
         started=unix_seconds(),
     )
 
 
-def _http_server(settings: Settings, service: Service) -> uvicorn.Server:
-    return uvicorn.Server(
-        uvicorn.Config(
-            build_app(service, max_body_bytes=settings.max_body_bytes),
-            host=settings.host,
-            port=settings.port,
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            ws="none",
-            server_header=False,
-            timeout_graceful_shutdown=int(settings.drain_seconds),
-        )
+def _http_server(settings: Settings, service: Service, metrics: Metrics) -> DrainingServer:
+    app = build_app(service, max_body_bytes=settings.max_body_bytes, keys=ApiKeys(settings.api_keys), metrics=metrics)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        ws="none",
+        server_header=False,
+    )
+    return DrainingServer(
+        config,
+        drain_seconds=settings.drain_seconds,
+        on_drain=service.drain.set,
+        on_end=lambda: service.balancer.fail_all(going_away()),
     )
 
 

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from asyncio import Event
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
@@ -37,13 +38,14 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """One served model. `started` is in Unix seconds."""
+    """One served model. `started` is in Unix seconds; `drain` is set when the gateway is to take no more clients."""
 
     served_model: str
     limits: Limits
     text_model: TextModel
     chat_template: ChatTemplate | None
     balancer: Balancer
+    drain: Event
     started: int
 
     def complete(self, request: CompletionRequest, *, name: str) -> Exchange:

@@ -18,6 +18,7 @@ class Settings:
     model_path: Path
     served_model: str
     secret_file: Path
+    api_keys: Path | None
     host: str
     port: int
     pod_uid: str
@@ -38,6 +39,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         model_path=Path(_required(env, "MODEL_PATH")),
         served_model=env.get("MOE_SERVED_MODEL") or deployment,
         secret_file=Path(env.get("MOE_SECRET_FILE") or "/var/run/moe/secret/key"),
+        api_keys=Path(keys) if (keys := env.get("MOE_API_KEYS")) else None,
         host=env.get("POD_IP") or "0.0.0.0",
         port=int(_number(env, "MOE_PORT", 8000)),
         pod_uid=env.get("POD_UID", ""),

@@ -4,7 +4,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 
+from moe_gateway.metrics import Metrics
 from moe_gateway.openai.chat import ChatDialect
 from moe_gateway.openai.completions import CompletionDialect
 from moe_gateway.openai.dialect import Envelope
@@ -93,13 +95,17 @@ def text_routes(service: Service) -> APIRouter:
     return router
 
 
-def probe_routes(service: Service) -> APIRouter:
+def probe_routes(service: Service, metrics: Metrics) -> APIRouter:
     """What the kubelet and people ask."""
     router = APIRouter()
 
     @router.get("/healthz")
     async def healthz() -> PlainTextResponse:
         return PlainTextResponse("ok")
+
+    @router.get("/metrics")
+    async def show_metrics() -> PlainTextResponse:
+        return PlainTextResponse(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     @router.get("/readyz")
     async def readyz() -> JSONResponse:
@@ -110,6 +116,8 @@ def probe_routes(service: Service) -> APIRouter:
             "waiting": balancer.num_waiting,
             **vars(balancer.counts),
         }
+        if service.drain.is_set():
+            return JSONResponse({"ready": False, "reason": "this gateway is being stopped", **counts}, status_code=503)
         if balancer.num_heads == 0:
             return JSONResponse({"ready": False, "reason": "no lane head is connected", **counts}, status_code=503)
         return JSONResponse({"ready": True, **counts})
