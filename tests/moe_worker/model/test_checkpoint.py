@@ -101,17 +101,81 @@ def test_a_truncated_file_is_named_with_its_size(folder: Path) -> None:
 
 def test_a_tensor_that_is_missing_or_of_another_shape_is_named(folder: Path) -> None:
     change_config(folder, moe_intermediate_size=16)
+    error = load_error(folder, 3)
+    assert "experts.3.gate_proj.weight" in error
+    assert "is [32, 64]: config.json asks for [16, 64]" in error
+    change_config(folder, num_hidden_layers=5)
+    assert "no tensor model.layers.4." in refusal(folder, num_layers=5).value
+
+
+def change_tensor(folder: Path, name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    shard = folder / index["weight_map"][name]
+    tensors = load_file(shard)
+    save_file(tensors | {name: change(tensors[name])}, shard)
+
+
+def broken(number: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A tensor whose last number is this one."""
+
+    def change(tensor: torch.Tensor) -> torch.Tensor:
+        tensor.view(-1)[-1] = number
+        return tensor
+
+    return change
+
+
+def load_error(folder: Path, expert: int) -> str:
+    """What a load of this expert ends with."""
     engine = opened(folder)
-    engine.load(3)
+    engine.load(expert)
     ended: list[tuple[int, str | None]] = []
     while not ended:
         ended += engine.loaded()
-    expert, error = ended[0]
-    assert expert == 3
-    assert "experts.3.gate_proj.weight" in str(error)
-    assert "is [32, 64]: config.json asks for [16, 64]" in str(error)
-    change_config(folder, num_hidden_layers=5)
-    assert "no tensor model.layers.4." in refusal(folder, num_layers=5).value
+    engine.close()
+    assert ended[0][0] == expert
+    return str(ended[0][1])
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_that_are_none_are_refused_where_they_are_read(folder: Path, number: float) -> None:
+    change_tensor(folder, "model.layers.2.mlp.experts.5.up_proj.weight", broken(number))
+    opened(folder).close()
+    assert load_error(folder, 4) == "None"
+    error = load_error(folder, 2 * 8 + 5)
+    assert "layers.2.mlp.experts.5.up_proj.weight in" in error
+    assert "has numbers that are infinite or NaN in float32: weights are finite numbers; copy" in error
+    change_tensor(folder, "model.layers.1.self_attn.q_norm.weight", broken(number))
+    assert "model.layers.1.self_attn.q_norm.weight" in refusal(folder).value
+
+
+def test_a_broken_expert_in_a_tensor_of_all_experts_breaks_no_other(
+    checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(checkpoint("gpt_oss"), tmp_path / "copy"))
+    change_tensor(folder, "model.layers.0.mlp.experts.down_proj", broken(float("nan")))
+    place = Settings(stage=0, stages=3, first_layer=0, num_layers=1)
+    engine = open_engine(folder, device=CpuDevice(None), settings=place, dtype="float32")
+    for expert in (4, 5):
+        engine.load(expert)
+    ended: list[tuple[int, str | None]] = []
+    while len(ended) < 2:
+        ended += engine.loaded()
+    assert ended[0] == (4, None)
+    assert "model.layers.0.mlp.experts.down_proj" in str(ended[1][1])
+    engine.close()
+
+
+def test_a_number_too_large_for_the_number_type_is_refused_with_the_type_that_holds_it(folder: Path) -> None:
+    change_tensor(folder, "model.norm.weight", broken(1e6))
+    place = Settings(stage=0, stages=1, first_layer=0, num_layers=4)
+    with pytest.raises(CheckpointError, match=r"NaN in float16.*or set spec\.model\.dtype to float32"):
+        open_engine(folder, device=CpuDevice(None), settings=place, dtype="float16")
+
+
+def test_whole_numbers_are_no_weights(folder: Path) -> None:
+    change_tensor(folder, "model.layers.0.mlp.gate.weight", lambda tensor: tensor.to(torch.int8))
+    assert refusal(folder).value.endswith("is stored as int8")
 
 
 def test_one_file_without_an_index_is_a_checkpoint_too(folder: Path) -> None:
