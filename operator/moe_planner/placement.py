@@ -1,80 +1,161 @@
-"""Degrees -> layouts: which rank sits where and hosts what. No choices are left to make here."""
+"""Degrees -> layouts: which rank sits where and hosts what.
 
-from collections.abc import Iterator
+Without loads and extra copies a stage is regular, so that people can read it: experts in contiguous blocks, lane i at
+rank i, further copies a whole number of pods away. With them each stage is packed for the least busy busiest rank.
+"""
 
-from moe_planner.inputs import Hardware
+from collections.abc import Sequence
+from dataclasses import replace
+
+from moe_planner.balance import balance
+from moe_planner.copies import has_extra_copies, least_copies, wanted_copies
+from moe_planner.filling import deal, fill
+from moe_planner.inputs import Constraints, Hardware, Loads
 from moe_planner.layout import Copy, LaneSeat, Layout, Seat, StageLayout
+from moe_planner.loads import Rates, expert_rates, is_uniform
 from moe_planner.memory import layers_of_stages
 from moe_planner.model import ModelShape
+from moe_planner.packing import Packing, packing_of, spots_of, weigh
+from moe_planner.refining import refine
 from moe_planner.result import Degrees
+from moe_planner.topology import choose_nodes, racks_of
+from moe_planner.topology import gpus_per_pod as gpus_per_pod
+from moe_planner.topology import nodes_needed as nodes_needed
+
+_REFINING_STEPS = 200
 
 
-def gpus_per_pod(ranks_per_stage: int, gpus_per_node: int) -> int:
-    """A pod takes a whole node, or the whole stage where that is smaller; stages never share a pod."""
-    return min(ranks_per_stage, gpus_per_node)
+def place(
+    shape: ModelShape,
+    hardware: Hardware,
+    degrees: Degrees,
+    constraints: Constraints,
+    loads: Loads = Loads(),
+    *,
+    batch: int = 1,
+) -> tuple[Layout, ...]:
+    """One layout per replica. `batch` is the tokens of a decode step.
+
+    Raises PlanError where the GPUs that are good do not suffice, and where loads or copies do not fit the model.
+    """
+    rates, racks = expert_rates(shape, loads), racks_of(hardware)
+    first, *others = choose_nodes(hardware, degrees)
+    layout = Layout(
+        stages=tuple(
+            host_experts(empty, constraints, rates, racks=racks, batch=batch)
+            for empty in empty_stages(shape, degrees, first, hardware.gpus_per_node)
+        ),
+        experts_per_layer=shape.experts,
+    )
+    return (layout, *(_replica(layout, nodes, constraints, rates, racks, batch) for nodes in others))
 
 
-def nodes_needed(degrees: Degrees, gpus_per_node: int) -> int:
-    size = gpus_per_pod(degrees.expert, gpus_per_node)
-    pods = degrees.num_ranks // size
-    return -(-pods // (gpus_per_node // size))
-
-
-def place(shape: ModelShape, hardware: Hardware, degrees: Degrees, copies: int) -> tuple[Layout, ...]:
-    """One layout per replica. Pods fill the nodes in order: replica, stage, pod."""
-    size = gpus_per_pod(degrees.expert, hardware.gpus_per_node)
-    nodes = _pod_nodes(hardware, size)
-    return tuple(_replica(shape, degrees, copies, size, nodes) for _ in range(degrees.data))
-
-
-def _pod_nodes(hardware: Hardware, size: int) -> Iterator[str]:
-    for node in hardware.node_names:
-        for _ in range(hardware.gpus_per_node // size):
-            yield node
-
-
-def _replica(shape: ModelShape, degrees: Degrees, copies: int, size: int, nodes: Iterator[str]) -> Layout:
-    stages = []
-    first_layer = 0
-    for stage, layers in enumerate(layers_of_stages(shape.layers, degrees.pipeline)):
-        pod_nodes = [next(nodes) for _ in range(degrees.expert // size)]
-        stages.append(_stage(shape, degrees, copies, size, pod_nodes, stage=stage, span=(first_layer, layers)))
-        first_layer += layers
-    return Layout(stages=tuple(stages), experts_per_layer=shape.experts)
-
-
-def _stage(
+def empty_stages(
     shape: ModelShape,
     degrees: Degrees,
-    copies: int,
-    size: int,
-    pod_nodes: list[str],
-    *,
-    stage: int,
-    span: tuple[int, int],
+    nodes: Sequence[Sequence[str]],
+    gpus_per_node: int,
+    spans: Sequence[int] | None = None,
+) -> tuple[StageLayout, ...]:
+    """The stages of a replica with seats and lanes and no experts yet. `nodes` are those of each stage's pods.
+
+    `spans` are the layers of each stage, where they are not simply as even as can be.
+    """
+    stages, first_layer = [], 0
+    for stage, layers in enumerate(spans or layers_of_stages(shape.layers, degrees.pipeline)):
+        seats = _seats(stage * degrees.expert, degrees, nodes[stage], gpus_per_node)
+        last = first_layer + layers
+        stages.append(
+            StageLayout(
+                stage=stage,
+                first_layer=first_layer,
+                num_layers=layers,
+                experts_per_layer=shape.experts,
+                seats=seats,
+                copies=(),
+                lanes=tuple(LaneSeat(lane=lane, rank=seat.rank) for lane, seat in enumerate(seats)),
+                dense_layers=tuple(layer for layer in shape.dense_layers if first_layer <= layer < last),
+            )
+        )
+        first_layer = last
+    return tuple(stages)
+
+
+def host_experts(
+    stage: StageLayout, constraints: Constraints, rates: Rates, *, racks: dict[str, str], batch: int
 ) -> StageLayout:
-    first_rank = stage * degrees.expert
-    ranks = range(first_rank, first_rank + degrees.expert)
-    return StageLayout(
-        stage=stage,
-        first_layer=span[0],
-        num_layers=span[1],
-        experts_per_layer=shape.experts,
-        seats=tuple(
-            Seat(rank=rank, pod=index // size, gpu=index % size, node=pod_nodes[index // size])
-            for index, rank in enumerate(ranks)
-        ),
-        copies=_place_copies(shape.experts, span, ranks, size, copies),
-        lanes=tuple(LaneSeat(lane=lane, rank=rank) for lane, rank in enumerate(ranks)),
+    """The stage with every expert on as many ranks as it is to have copies."""
+    here = {expert: rates[expert] for expert in stage.experts}
+    regular = None
+    if not has_extra_copies(constraints):
+        regular = replace(stage, copies=_regular_copies(stage, least_copies(constraints), racks))
+        if is_uniform(here):
+            return regular
+    wanted = wanted_copies(stage.experts, len(stage.ranks), constraints, rates)
+    packed = replace(stage, copies=_packed(stage, wanted, rates, racks, batch).copies())
+    if regular and balance(regular, rates, batch=batch).worst <= balance(packed, rates, batch=batch).worst:
+        return regular
+    return packed
+
+
+def _replica(
+    like: Layout,
+    nodes: Sequence[Sequence[str]],
+    constraints: Constraints,
+    rates: Rates,
+    racks: dict[str, str],
+    batch: int,
+) -> Layout:
+    """The same layout on other nodes. Where these stand in racks otherwise, the copies are placed for them."""
+    stages = tuple(_on_nodes(stage, names) for stage, names in zip(like.stages, nodes, strict=True))
+    if any(racks.values()):
+        stages = tuple(
+            host_experts(replace(stage, copies=()), constraints, rates, racks=racks, batch=batch) for stage in stages
+        )
+    return replace(like, stages=stages)
+
+
+def _on_nodes(stage: StageLayout, nodes: Sequence[str]) -> StageLayout:
+    return replace(stage, seats=tuple(replace(seat, node=nodes[seat.pod]) for seat in stage.seats))
+
+
+def _seats(first_rank: int, degrees: Degrees, nodes: Sequence[str], gpus_per_node: int) -> tuple[Seat, ...]:
+    """A seat takes as many neighbouring GPUs of its pod as tensor and sequence ranks share it."""
+    size = gpus_per_pod(degrees.gpus_per_stage, gpus_per_node) // degrees.gpus_per_seat
+    return tuple(
+        Seat(
+            rank=first_rank + index,
+            pod=index // size,
+            gpu=index % size * degrees.gpus_per_seat,
+            node=nodes[index // size],
+        )
+        for index in range(degrees.expert)
     )
 
 
-def _place_copies(experts: int, span: tuple[int, int], ranks: range, size: int, copies: int) -> tuple[Copy, ...]:
-    first_layer, layers = span
-    first_expert = first_layer * experts
+def _packed(stage: StageLayout, wanted: dict[int, int], rates: Rates, racks: dict[str, str], batch: int) -> Packing:
+    """The best of filling by weight; dealt out where that leaves an expert in one pod that need not be."""
+    spots = spots_of(stage, racks)
+    weights = weigh(wanted, rates, ranks=len(spots), batch=batch)
+    most_held = -(-sum(wanted.values()) // len(spots))
+    packing = packing_of(stage, weights, spots, most_held)
+    fill(packing, wanted)
+    if any(packing.is_concentrated(expert) for expert in wanted):
+        packing = packing_of(stage, weights, spots, most_held)
+        for expert, ranks in deal(wanted, spots).items():
+            for rank in ranks:
+                packing.add(expert, rank)
+    refine(packing, steps=_REFINING_STEPS)
+    return packing
+
+
+def _regular_copies(stage: StageLayout, copies: int, racks: dict[str, str]) -> tuple[Copy, ...]:
+    ranks, experts = stage.ranks, stage.experts_per_layer
+    size = len(ranks) // len({seat.pod for seat in stage.seats})
+    strides = _strides([racks.get(seat.node or "", "") for seat in stage.seats[::size]])
     return tuple(
-        Copy(expert=first_expert + index, rank=ranks[_other_host(host, copy, len(ranks), size)])
-        for index in range(layers * experts)
+        Copy(expert=expert, rank=ranks[_other_host(host, copy, len(ranks), size, strides)])
+        for index, expert in enumerate(stage.experts)
         for host in (_first_host(index, experts, len(ranks)),)
         for copy in range(copies)
     )
@@ -91,9 +172,24 @@ def _first_host(index: int, experts: int, num_ranks: int) -> int:
     return index % num_ranks
 
 
-def _other_host(host: int, copy: int, num_ranks: int, size: int) -> int:
-    """Position of the copy-th host: on the next pod first, then on the next GPU; all different."""
+def _strides(racks: list[str]) -> list[int]:
+    """How many pods further on each copy stands, by the pods' racks: in another rack first, else on the next pod."""
+    strides = [0]
+    while len(strides) < len(racks):
+        rest = [stride for stride in range(len(racks)) if stride not in strides]
+        strides.append(min(rest, key=lambda stride: (_same_rack(racks, stride, strides), stride)))
+    return strides
+
+
+def _same_rack(racks: list[str], stride: int, others: list[int]) -> int:
+    """How often a copy so many pods further on would be in a rack that has a copy already."""
+    pods = len(racks)
+    return sum(racks[(p + stride) % pods] == racks[(p + other) % pods] for p in range(pods) for other in others)
+
+
+def _other_host(host: int, copy: int, num_ranks: int, size: int, strides: list[int]) -> int:
+    """Position of the copy-th host: on another pod first, then on the next GPU; all different."""
     pods = num_ranks // size
-    pod = (host // size + copy) % pods
+    pod = (host // size + strides[copy % pods]) % pods
     gpu = (host % size + copy // pods) % size
     return pod * size + gpu

@@ -31,7 +31,7 @@ def plan(
     check_inputs(shape, hardware, workload, constraints)
     choice = choose(shape, hardware, workload, constraints)
     best = choice.best
-    layouts = place(shape, hardware, best.degrees, constraints.copies)
+    layouts = place(shape, hardware, best.degrees, constraints, loads, batch=workload.batch_size)
     return Plan(
         layouts=layouts,
         degrees=best.degrees,

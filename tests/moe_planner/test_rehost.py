@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,7 +39,7 @@ def test_a_live_copy_takes_over_without_a_move() -> None:
 
 def test_a_copy_that_is_being_loaded_becomes_the_host() -> None:
     planned = stage(ranks=4, experts=4)
-    before = StageLayout(**{**vars(planned), "copies": (*planned.copies, Copy(expert=0, rank=3, state="loading"))})
+    before = replace(planned, copies=(*planned.copies, Copy(expert=0, rank=3, state="loading")))
     result = rehost(before, lost=frozenset({0}), room=ROOM)
     assert result.moves == (Move(expert=0, from_rank=0, to_rank=3),)
     assert result.layout.hosts(0) == (3,)
@@ -48,7 +49,7 @@ def test_a_copy_that_is_being_loaded_becomes_the_host() -> None:
 def test_an_empty_rank_is_taken_before_a_loaded_one() -> None:
     planned = stage(ranks=4, experts=4)
     moved = tuple(Copy(expert=c.expert, rank=0 if c.expert == 3 else c.rank) for c in planned.copies)
-    before = StageLayout(**{**vars(planned), "copies": moved})
+    before = replace(planned, copies=moved)
     result = rehost(before, lost=frozenset({1}), room=ROOM)
     assert result.moves == (Move(expert=1, from_rank=1, to_rank=3),)
 
