@@ -121,6 +121,14 @@ class GatewaySpec(SpecModel):
     """Gateway pods."""
     image: str = Field(default="", max_length=1024)
     """Container image; the operator's default when empty."""
+    api_keys_secret: str = Field(default="", max_length=253)
+    """A Secret of the namespace, each of whose values holds API keys, one a line; everybody may ask when empty."""
+    max_choices: int = Field(default=1024, ge=1, le=1048576)
+    """Choices that one gateway pod has under way at most; more are told to try again (429)."""
+    request_seconds: float = Field(default=600, gt=0, le=86400)
+    """How long one answer may take."""
+    drain_seconds: int = Field(default=25, ge=5, le=3600)
+    """How long a gateway pod that is being stopped goes on with the answers that it has begun."""
 
 
 class MoEDeploymentSpec(SpecModel):

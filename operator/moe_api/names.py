@@ -43,6 +43,7 @@ WORKER_PROBE_PORT = 8080
 
 MODEL_MOUNT = "/models"
 SECRET_MOUNT = "/var/run/moe/secret"
+API_KEYS_MOUNT = "/var/run/moe/api-keys"
 STATE_MOUNT = "/var/run/moe/state"
 
 DEFAULT_RESOURCE_NAME = "nvidia.com/gpu"

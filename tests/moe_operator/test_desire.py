@@ -86,3 +86,15 @@ def test_a_pod_of_the_reference_tells_its_ranks_in_the_environment() -> None:
         "3",
     )
     assert (env["WORLD_SIZE"], env["LOCAL_WORLD_SIZE"]) == ("256", "8")
+
+
+def test_a_gateway_with_keys_waits_for_their_secret_and_drains_as_long_as_it_may() -> None:
+    body = yaml.safe_load((EXAMPLES / "small.yaml").read_text())
+    body["metadata"] |= {"namespace": "default", "uid": "the-uid"}
+    body["spec"]["gateway"] = {"apiKeysSecret": "team-keys", "drainSeconds": 90}
+    pod_spec = gateway_objects(MoEDeployment.load(body), IMAGES)[0]["spec"]["template"]["spec"]
+    [container] = pod_spec["containers"]
+    env = {entry["name"]: entry.get("value") for entry in container["env"]}
+    assert pod_spec["volumes"][-1] == {"name": "api-keys", "secret": {"secretName": "team-keys"}}
+    assert container["volumeMounts"][-1] == {"name": "api-keys", "mountPath": env["MOE_API_KEYS"], "readOnly": True}
+    assert (env["MOE_DRAIN_SECONDS"], pod_spec["terminationGracePeriodSeconds"]) == ("90", 95)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from moe_api import names
-from moe_api.deployment import MoEDeployment
+from moe_api.deployment import GatewaySpec, MoEDeployment
 from moe_operator.api import Json
 from moe_operator.desire.owner import metadata, owner_of
 from moe_operator.desire.pods import field_variables, model_path
 from moe_operator.desire.settings import Images
 
-DRAIN_SECONDS = 25
+# What the kubelet waits beyond the drain before it kills the pod.
+GRACE_SECONDS = 5
 # Zero is how a user says "do not wait"; the gateway wants a positive number.
 LEAST_HOLD_SECONDS = 0.001
 
@@ -52,12 +53,13 @@ def _pod_spec(deployment: MoEDeployment, images: Images) -> Json:
     name = deployment.metadata.name
     return {
         "serviceAccountName": names.gateway_service_account(name),
-        "terminationGracePeriodSeconds": DRAIN_SECONDS + 5,
+        "terminationGracePeriodSeconds": deployment.spec.gateway.drain_seconds + GRACE_SECONDS,
         "enableServiceLinks": False,
         "containers": [_container(deployment, images)],
         "volumes": [
             {"name": "model", **deployment.spec.model.source.volume},
             {"name": "data-path", "secret": {"secretName": names.secret_name(name)}},
+            *_keys_volume(deployment.spec.gateway),
         ],
     }
 
@@ -74,6 +76,7 @@ def _container(deployment: MoEDeployment, images: Images) -> Json:
         "volumeMounts": [
             {"name": "model", "mountPath": names.MODEL_MOUNT, "readOnly": True},
             {"name": "data-path", "mountPath": names.SECRET_MOUNT, "readOnly": True},
+            *_keys_mount(deployment.spec.gateway),
         ],
     }
 
@@ -87,10 +90,25 @@ def _environment(deployment: MoEDeployment) -> list[Json]:
         "MOE_SERVED_MODEL": deployment.served_name,
         "MOE_PORT": str(names.GATEWAY_PORT),
         "MOE_HOLD_SECONDS": f"{max(spec.failover.hold_seconds, LEAST_HOLD_SECONDS):g}",
-        "MOE_DRAIN_SECONDS": str(DRAIN_SECONDS),
+        "MOE_DRAIN_SECONDS": str(spec.gateway.drain_seconds),
         "MOE_MAX_SEQUENCE_LENGTH": str(spec.engine.max_sequence_length),
+        "MOE_MAX_CHOICES": str(spec.gateway.max_choices),
+        "MOE_REQUEST_SECONDS": f"{spec.gateway.request_seconds:g}",
     }
+    if spec.gateway.api_keys_secret:
+        values["MOE_API_KEYS"] = names.API_KEYS_MOUNT
     return [*({"name": name, "value": value} for name, value in values.items()), *field_variables()]
+
+
+def _keys_volume(gateway: GatewaySpec) -> list[Json]:
+    """Without the Secret the pod waits, rather than let everybody in."""
+    secret = gateway.api_keys_secret
+    return [{"name": "api-keys", "secret": {"secretName": secret}}] if secret else []
+
+
+def _keys_mount(gateway: GatewaySpec) -> list[Json]:
+    mount = {"name": "api-keys", "mountPath": names.API_KEYS_MOUNT, "readOnly": True}
+    return [mount] if gateway.api_keys_secret else []
 
 
 def _probe(path: str, *, period_seconds: int, failures: int) -> Json:
