@@ -1,7 +1,7 @@
 # Everything a newcomer types. Set-up is part of every target that needs it, and instant once it is done.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast e2e-small lint bench clean
+.PHONY: help setup demo test test-fast e2e-small lint train bench clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -42,6 +42,10 @@ checks:
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+train: ## Train the model in models/ anew: about an hour, with text from Debian's packages (see models/speaking)
+	@$(PYTHON) -m setup setup
+	$(BIN)/python -m training
 
 bench: ## Benchmarks (see benchmarks/README.md)
 	@$(PYTHON) -m setup demo

@@ -10,7 +10,11 @@ LONGEST_FILE = 400
 
 
 def sources() -> list[Path]:
-    return [path for root in (*ROOTS, "demo", "setup", "benchmarks") for path in sorted((ROOT / root).rglob("*.py"))]
+    return [
+        path
+        for root in (*ROOTS, "demo", "setup", "benchmarks", "training")
+        for path in sorted((ROOT / root).rglob("*.py"))
+    ]
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -43,6 +47,7 @@ def test_the_standard_library_s_operator_wins_at_the_root_of_the_repo() -> None:
                 "moe_worker/fork_server.py",
                 "moe_worker/make_checkpoint",
                 "demo/reference.py",
+                "training",
             },
         ),
         ("fastapi", {"moe_gateway"}),

@@ -1,0 +1,1 @@
+"""Trains the small model that ships in models/ (`python -m training`): text, tokenizer, weights and card."""
