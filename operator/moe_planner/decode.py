@@ -50,14 +50,14 @@ class _Step:
     copies: int
     model: StageSizes
     lane: int
-    tokens: float
+    tokens: int
 
 
 def predict_decode(
     problem: Problem, speeds: Speeds, degrees: Degrees, copies: int, *, steps_in_flight: int = 1
 ) -> Decode:
     """Of sequences that are as long as they may be, in `steps_in_flight` groups that follow each other."""
-    sequences = problem.workload.batch_size / degrees.data
+    sequences = ceil(problem.workload.batch_size / degrees.data)
     step = _Step(
         problem=problem,
         speeds=speeds,
@@ -65,12 +65,12 @@ def predict_decode(
         copies=copies,
         model=whole_model(problem.shape),
         lane=ceil(sequences / degrees.expert / steps_in_flight),
-        tokens=max(1.0, sequences / steps_in_flight),
+        tokens=ceil(sequences / steps_in_flight),
     )
     terms = (_experts(step), _attention(step), _cache(step), _exchanges(step), _sums(step), _hops(step), _output(step))
     return Decode(
         terms=tuple(term for term in terms if term.amount),
-        sequences=max(1.0, sequences),
+        sequences=problem.workload.batch_size / degrees.data,
         gpus=degrees.gpus_per_stage * degrees.pipeline,
     )
 

@@ -34,18 +34,41 @@ class Memory:
         return self.weights + self.takeover + self.kv_cache + self.buffers
 
 
-def experts_per_rank(shape: ModelShape, degrees: Degrees, copies: int) -> int:
-    """Experts on the fullest rank of any stage."""
-    return max(_held(stage, shape, degrees, copies) for stage in stage_sizes(shape, degrees.pipeline))
+def experts_per_rank(shape: ModelShape, degrees: Degrees, copies: int, extra: int = 0) -> int:
+    """Experts on the fullest rank of any stage: `copies` of each, and `extra` ones in the stage."""
+    stages = stage_sizes(shape, degrees.pipeline)
+    return max(_held(stage, shape, degrees, copies) for stage in stages) + ceil(extra / degrees.expert)
 
 
-def memory_per_gpu(shape: ModelShape, degrees: Degrees, workload: Workload, copies: int) -> Memory:
+def memory_per_gpu(shape: ModelShape, degrees: Degrees, workload: Workload, copies: int, extra: int = 0) -> Memory:
     """The fullest GPU. `takeover` is its share of the experts of one failed GPU of its stage.
 
     KV cache: lanes per rank * tokens per lane * bytes per token of the stage's layers.
     """
     stages = stage_sizes(shape, degrees.pipeline)
-    return max((_memory(stage, shape, degrees, workload, copies) for stage in stages), key=lambda m: m.total)
+    more = ceil(extra / degrees.expert)
+    return max(
+        (
+            memory_of_rank(stage, shape, degrees, workload, _held(stage, shape, degrees, copies) + more, copies)
+            for stage in stages
+        ),
+        key=lambda memory: memory.total,
+    )
+
+
+def memory_of_rank(
+    stage: StageSizes, shape: ModelShape, degrees: Degrees, workload: Workload, held: int, copies: int
+) -> Memory:
+    """One GPU of a rank that holds so many experts of its stage."""
+    tokens = workload.lanes_per_rank * workload.kv_tokens_per_lane
+    return Memory(
+        experts=held * expert_slice(shape, degrees),
+        takeover=0 if degrees.expert == 1 else ceil(held / (degrees.expert - 1)) * expert_slice(shape, degrees),
+        attention=ceil(stage.lane_bytes / degrees.tensor),
+        embeddings=ceil(stage.embeddings * shape.embedding_bytes / degrees.tensor),
+        kv_cache=ceil(tokens * stage.kv_bytes_per_token / kv_shards(shape, degrees)),
+        buffers=_buffers(shape, degrees, workload, copies),
+    )
 
 
 def usable_bytes(hardware: Hardware) -> int:
@@ -75,19 +98,6 @@ def buffer_rows(shape: ModelShape, degrees: Degrees, workload: Workload, copies:
     chosen_here = min(shape.experts_per_token, ceil(copies * shape.experts / degrees.expert))
     own = lanes * workload.steps_in_flight * tokens + 2 * lanes * tokens * shape.experts_per_token
     return own + 2 * degrees.expert * tokens * chosen_here
-
-
-def _memory(stage: StageSizes, shape: ModelShape, degrees: Degrees, workload: Workload, copies: int) -> Memory:
-    held = _held(stage, shape, degrees, copies)
-    tokens = workload.lanes_per_rank * workload.kv_tokens_per_lane
-    return Memory(
-        experts=held * expert_slice(shape, degrees),
-        takeover=0 if degrees.expert == 1 else ceil(held / (degrees.expert - 1)) * expert_slice(shape, degrees),
-        attention=ceil(stage.lane_bytes / degrees.tensor),
-        embeddings=ceil(stage.embeddings * shape.embedding_bytes / degrees.tensor),
-        kv_cache=ceil(tokens * stage.kv_bytes_per_token / kv_shards(shape, degrees)),
-        buffers=_buffers(shape, degrees, workload, copies),
-    )
 
 
 def kv_shards(shape: ModelShape, degrees: Degrees) -> int:

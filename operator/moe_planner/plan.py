@@ -1,11 +1,14 @@
 """The planner's front: inputs -> plan, or a PlanError. A list of steps; each lives in a module of its own."""
 
 from moe_planner.calibration import Calibration
+from moe_planner.candidates import gpus_per_pod
 from moe_planner.inputs import Constraints, Hardware, Loads, Targets, Workload
 from moe_planner.layout import Layout
 from moe_planner.model import ModelShape
-from moe_planner.placement import gpus_per_pod, place
+from moe_planner.placement import place
+from moe_planner.problem import Problem
 from moe_planner.reasoning import conclude, reason
+from moe_planner.rejections import alternatives, figures
 from moe_planner.result import Plan
 from moe_planner.rules import check_inputs
 from moe_planner.search import choose
@@ -29,15 +32,25 @@ def plan(
     layout that runs now, from which the new one moves the least.
     """
     check_inputs(shape, hardware, workload, constraints)
-    choice = choose(shape, hardware, workload, constraints)
+    problem = Problem(
+        shape=shape,
+        hardware=hardware,
+        workload=workload,
+        constraints=constraints,
+        targets=targets,
+        loads=loads,
+        calibration=calibration,
+    )
+    choice = choose(problem)
     best = choice.best
-    layouts = place(shape, hardware, best.degrees, constraints, loads, batch=workload.batch_size)
+    layouts = place(shape, hardware, best.degrees, constraints, loads, batch=best.sequences)
     return Plan(
         layouts=layouts,
         degrees=best.degrees,
-        gpus_per_pod=gpus_per_pod(best.degrees.expert, hardware.gpus_per_node),
+        gpus_per_pod=gpus_per_pod(best),
         reasoning=reason(shape, hardware, workload, constraints, best),
         verification=verify(layouts, best.memory, shape, hardware, workload, constraints),
-        alternatives=choice.alternatives,
+        alternatives=alternatives(choice),
         conclusion=conclude(shape, hardware, best),
+        figures=figures(best),
     )

@@ -1,11 +1,12 @@
 """Why a plan looks as it does, in the mandatory order: structure, EP and PP, TP and SP, DP. Words only."""
 
+from moe_planner.amounts import gib
+from moe_planner.candidates import Candidate
 from moe_planner.inputs import Constraints, Hardware, Workload
 from moe_planner.memory import layers_of_stages
 from moe_planner.model import ModelShape
 from moe_planner.placement import gpus_per_pod
 from moe_planner.result import Step
-from moe_planner.search import Candidate, gib
 
 
 def reason(

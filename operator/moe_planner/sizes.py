@@ -46,7 +46,7 @@ def stage_sizes(shape: ModelShape, stages: int) -> tuple[StageSizes, ...]:
         first = stage * (shape.layers // stages) + min(stage, shape.layers % stages)
         last = first + shape.layers // stages + (stage < shape.layers % stages)
         ends = (stage == 0) + (stage == stages - 1 and not (stages == 1 and shape.tied_embeddings))
-        found[_stage(shape, first, last, ends)] = None
+        found[layer_sizes(shape, first, last, ends)] = None
     return tuple(found)
 
 
@@ -55,15 +55,8 @@ def whole_model(shape: ModelShape) -> StageSizes:
     return stage_sizes(shape, 1)[0]
 
 
-def _representatives(shape: ModelShape, stages: int) -> Iterable[int]:
-    """Stages that show every kind there is; where all layers are alike, the ends and where the spans change."""
-    if shape.dense_layers or shape.window_layers:
-        return range(stages)
-    longer = shape.layers % stages
-    return sorted({0, min(1, stages - 1), max(0, longer - 1), min(longer, stages - 1), max(0, stages - 2), stages - 1})
-
-
-def _stage(shape: ModelShape, first: int, last: int, embeddings: int) -> StageSizes:
+def layer_sizes(shape: ModelShape, first: int, last: int, embeddings: int) -> StageSizes:
+    """A stage of the layers from `first` up to, but without, `last`."""
     start, end = _sums(shape)[first], _sums(shape)[last]
     layers, experts, windows, weights, flops, cache, window_cache = (b - a for a, b in zip(start, end, strict=True))
     return StageSizes(
@@ -76,6 +69,14 @@ def _stage(shape: ModelShape, first: int, last: int, embeddings: int) -> StageSi
         window_kv_bytes_per_token=window_cache,
         embeddings=embeddings,
     )
+
+
+def _representatives(shape: ModelShape, stages: int) -> Iterable[int]:
+    """Stages that show every kind there is; where all layers are alike, the ends and where the spans change."""
+    if shape.dense_layers or shape.window_layers:
+        return range(stages)
+    longer = shape.layers % stages
+    return sorted({0, min(1, stages - 1), max(0, longer - 1), min(longer, stages - 1), max(0, stages - 2), stages - 1})
 
 
 @lru_cache(maxsize=16)

@@ -121,7 +121,7 @@ def test_fixed_degrees_are_honoured() -> None:
 
 def test_a_node_too_small_names_the_numbers() -> None:
     with pytest.raises(PlanError, match=r"need 5\.426 MiB on a GPU .*KV cache 3 MiB.*at least 6\.0") as caught:
-        make(memory=4 << 20)
+        make(memory=4 << 20, constraints=Constraints(tensor=1, sequence=1))
     assert (caught.value.field, caught.value.value) == ("hardware.gpuMemory", "4 MiB")
 
 
