@@ -46,17 +46,25 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
+STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The whole answer, or with stream=true its pieces as server-sent events",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+
 def api_routes(service: Service) -> APIRouter:
     """OpenAI's endpoints."""
     router = APIRouter(prefix="/v1", responses=ERRORS)
 
-    @router.post("/completions", response_model=Completion)
+    @router.post("/completions", response_model=Completion, responses=STREAM)
     async def complete(body: CompletionRequest, request: Request) -> Response:
         exchange = service.complete(body, name=request.state.request_id)
         envelope = _envelope(service, body, "cmpl", has_logprobs=body.num_top_logprobs >= 0)
         return Reply(exchange, CompletionDialect(envelope), envelope, is_stream=body.wants_stream)
 
-    @router.post("/chat/completions", response_model=ChatCompletion)
+    @router.post("/chat/completions", response_model=ChatCompletion, responses=STREAM)
     async def chat(body: ChatCompletionRequest, request: Request) -> Response:
         exchange = service.chat(body, name=request.state.request_id)
         envelope = _envelope(service, body, "chatcmpl", has_logprobs=body.num_top_logprobs >= 0)
@@ -99,15 +107,15 @@ def probe_routes(service: Service, metrics: Metrics) -> APIRouter:
     """What the kubelet and people ask."""
     router = APIRouter()
 
-    @router.get("/healthz")
+    @router.get("/healthz", response_class=PlainTextResponse)
     async def healthz() -> PlainTextResponse:
         return PlainTextResponse("ok")
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def show_metrics() -> PlainTextResponse:
         return PlainTextResponse(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    @router.get("/readyz")
+    @router.get("/readyz", responses={503: {"description": "No lane's head is connected, or the gateway is stopped"}})
     async def readyz() -> JSONResponse:
         balancer = service.balancer
         counts = {
