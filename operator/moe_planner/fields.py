@@ -6,6 +6,8 @@ from typing import Any
 from moe_planner.errors import PlanError
 from moe_planner.limits import MOST_LAYERS, MOST_SIZE, shown
 
+_MOST_LISTED = 20
+
 
 class Fields:
     """A mapping from a file, read by key. Every complaint is a PlanError that names the key's path.
@@ -16,13 +18,17 @@ class Fields:
 
     def __init__(self, values: object, path: str, remedy: str) -> None:
         if not isinstance(values, Mapping):
-            raise PlanError(path, shown(values), "must be a mapping of keys to values", remedy)
+            raise PlanError(path or "planning file", shown(values), "must be a mapping of keys to values", remedy)
         self.path = path
         self.remedy = remedy
         self._values: Mapping[Any, Any] = values
 
     def has(self, key: str) -> bool:
         return self._values.get(key) is not None
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._values
 
     def value(self, key: str) -> object:
         """As it was written; None where it is missing."""
@@ -41,7 +47,8 @@ class Fields:
         """Raises PlanError for the first key that is none of those known: a misspelt one would be ignored unseen."""
         for key in self._values:
             if key not in known:
-                raise PlanError(self.at(shown(key)), "present", f"the keys here are {', '.join(known)}", self.remedy)
+                rule = f"is no key that is known; those here are {_listed(known)}"
+                raise PlanError(self.at(shown(key)), shown(self._values[key]), rule, "correct or remove it")
 
     def number(self, *keys: str, default: int | None = None, least: int = 1, most: int = MOST_SIZE) -> int:
         """The whole number under the first of the keys that is there. Without a default it must be."""
@@ -91,3 +98,7 @@ class Fields:
 
     def error(self, key: str, rule: str, remedy: str = "") -> PlanError:
         return PlanError(self.at(key), shown(self._values.get(key)), rule, remedy or self.remedy)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names) if len(names) <= _MOST_LISTED else f"{', '.join(names[:_MOST_LISTED])} and more"

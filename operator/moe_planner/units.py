@@ -6,6 +6,7 @@ Knows units and relations, not what a field is for. Everything else is a PlanErr
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from moe_planner.errors import PlanError
@@ -16,16 +17,19 @@ Relation = Literal["", "<", "<=", ">", ">="]
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """A number in its kind's base unit, and the relation written before it."""
+    """A number in its kind's base unit, and the relation written before it. `rounding`: half of its last digit."""
 
     value: float
     relation: Relation = ""
+    rounding: float = 0.0
 
     def holds(self, found: float) -> bool:
-        """Whether a number keeps the relation; one without is a promise that is kept by not using more."""
+        """Whether a number keeps the relation; one without allows as much as rounds to what was written."""
         if self.relation in (">", ">="):
             return found > self.value if self.relation == ">" else found >= self.value
-        return found < self.value if self.relation == "<" else found <= self.value
+        if self.relation:
+            return found < self.value if self.relation == "<" else found <= self.value
+        return found <= self.value + self.rounding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +46,15 @@ class Kind:
 
 def read(field: str, value: object, kind: Kind) -> Measure:
     """The measure that the value states. Raises PlanError for the field where it states none, or an absurd one."""
-    relation, number, unit = _parts(value)
-    factor = kind.units.get(unit.lower() if kind.ignores_case else unit) if number is not None else None
-    if number is None or factor is None:
+    written = _written(value)
+    unit = "" if written is None else written.unit.lower() if kind.ignores_case else written.unit
+    if written is None or unit not in kind.units:
         raise PlanError(field, shown(value), f"must be {kind.name}", f"write it like {kind.example}")
-    result = number * factor
-    if not 0 <= result <= kind.most:
+    factor = Decimal(repr(kind.units[unit]))  # 5 us are 5e-06 s, which they are not as a product of floats
+    found = float(written.number * factor)
+    if not 0 <= found <= kind.most:
         raise PlanError(field, shown(value), f"must be at most {kind.most:g} {kind.base}", "write the true value")
-    return Measure(value=result, relation=relation)
+    return Measure(value=found, relation=written.relation, rounding=float(written.rounding * factor))
 
 
 def number(field: str, value: object, kind: Kind) -> float:
@@ -120,15 +125,31 @@ _RELATIONS: Mapping[str, Relation] = {"<": "<", "<=": "<=", ">": ">", ">=": ">="
 _OF_WHAT = re.compile(r"\s*(per GPU|/GPU|of VRAM|of memory)$", re.IGNORECASE)
 
 
-def _parts(value: object) -> tuple[Relation, float | None, str]:
-    """Relation, number and unit of what was written; no number where it cannot be one."""
+@dataclass(frozen=True, kw_only=True)
+class _Written:
+    """What was written, in its own unit."""
+
+    number: Decimal
+    unit: str = ""
+    relation: Relation = ""
+    rounding: Decimal = Decimal(0)
+
+
+def _written(value: object) -> _Written | None:
+    """None where it cannot be a measure of any kind."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        is_sane = abs(value) <= MOST_RATE  # not-a-number is not, either
-        return "", float(value) if is_sane and value >= 0 else None, ""
+        is_sane = 0 <= value <= MOST_RATE  # not-a-number is not, either
+        return _Written(number=Decimal(repr(value))) if is_sane else None
     if not isinstance(value, str) or len(value) > _MOST_CHARACTERS:
-        return "", None, ""
-    compact = re.sub(r"\s+", "", _OF_WHAT.sub("", value.strip()))
-    found = _WRITTEN.fullmatch(compact)
+        return None
+    found = _WRITTEN.fullmatch(re.sub(r"\s+", "", _OF_WHAT.sub("", value.strip())))
     if found is None:
-        return "", None, ""
-    return _RELATIONS.get(found["relation"] or "", ""), float(found["number"].replace(",", "")), found["unit"]
+        return None
+    digits = found["number"].replace(",", "")
+    is_plain = "e" not in digits.lower()
+    return _Written(
+        number=Decimal(digits),
+        unit=found["unit"],
+        relation=_RELATIONS.get(found["relation"] or "", ""),
+        rounding=Decimal(5).scaleb(-1 - len(digits.partition(".")[2])) if is_plain else Decimal(0),
+    )
