@@ -6,6 +6,9 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -49,8 +52,19 @@ async def wait_ready(url: str) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_a_drained_gateway_finishes_its_streams_and_leaves_with_0(checkpoint: Path, tmp_path: Path) -> None:
-    key = tmp_path / "key"
+@dataclass(kw_only=True)
+class Running:
+    """A gateway's process with two heads, and a client of it."""
+
+    process: asyncio.subprocess.Process
+    port: int
+    heads: list[FakeHead]
+    client: httpx.AsyncClient
+
+
+@asynccontextmanager
+async def running(checkpoint: Path, folder: Path, **env: str) -> AsyncIterator[Running]:
+    key = folder / "key"
     key.write_bytes(base64.urlsafe_b64encode(CREDENTIALS.secret))
     heads = [await FakeHead(rank, pod_uid="uid").start() for rank in (0, 1)]
     addresses = [head.target.address or ("", 0) for head in heads]
@@ -60,28 +74,12 @@ async def test_a_drained_gateway_finishes_its_streams_and_leaves_with_0(checkpoi
     url = f"http://127.0.0.1:{(port := free_port())}"
     process = await run_python(
         "-c", PROGRAM, API_SERVER=api.url, MOE_DEPLOYMENT="demo", MOE_NAMESPACE="default", MODEL_PATH=str(checkpoint),
-        MOE_SECRET_FILE=str(key), POD_IP="127.0.0.1", MOE_PORT=str(port),
+        MOE_SECRET_FILE=str(key), POD_IP="127.0.0.1", MOE_PORT=str(port), **env,
     )  # fmt: skip
     try:
         await wait_ready(url)
-        for head in heads:
-            head.pause_at = 2
-        body = {"model": "demo", "prompt": "the", "max_tokens": 8, "stream": True}
-        async with (
-            httpx.AsyncClient(verify=False, trust_env=False, timeout=60) as client,
-            client.stream("POST", f"{url}/v1/completions", json=body) as answer,
-        ):
-            lines = answer.aiter_lines()
-            await anext(lines)
-            process.send_signal(signal.SIGTERM)
-            await refused(port)
-            for head in heads:
-                head.resumed.set()
-            rest = [line async for line in lines if line]
-        assert rest[-1] == "data: [DONE]"
-        assert '"finish_reason":"length"' in rest[-2]
-        async with asyncio.timeout(30):
-            assert await process.wait() == 0
+        async with httpx.AsyncClient(base_url=url, verify=False, trust_env=False, timeout=60) as client:
+            yield Running(process=process, port=port, heads=heads, client=client)
     finally:
         if process.returncode is None:
             process.kill()
@@ -89,6 +87,50 @@ async def test_a_drained_gateway_finishes_its_streams_and_leaves_with_0(checkpoi
         for head in heads:
             head.kill()
         await api.stop()
+
+
+async def ended(process: asyncio.subprocess.Process) -> int:
+    async with asyncio.timeout(30):
+        return await process.wait()
+
+
+BODY = {"model": "demo", "prompt": "the", "max_tokens": 8, "stream": True}
+
+
+async def test_a_drained_gateway_finishes_its_streams_and_leaves_with_0(checkpoint: Path, tmp_path: Path) -> None:
+    async with running(checkpoint, tmp_path) as gateway:
+        for head in gateway.heads:
+            head.pause_at = 2
+        async with gateway.client.stream("POST", "/v1/completions", json=BODY) as answer:
+            lines = answer.aiter_lines()
+            await anext(lines)
+            gateway.process.send_signal(signal.SIGTERM)
+            await refused(gateway.port)
+            for head in gateway.heads:
+                head.resumed.set()
+            rest = [line async for line in lines if line]
+        assert rest[-1] == "data: [DONE]"
+        assert '"finish_reason":"length"' in rest[-2]
+        assert await ended(gateway.process) == 0
+
+
+async def test_what_a_drain_cannot_finish_is_told_so_and_nobody_is_sent_there(checkpoint: Path, tmp_path: Path) -> None:
+    async with running(checkpoint, tmp_path, MOE_DRAIN_SECONDS="3") as gateway:
+        for head in gateway.heads:
+            head.pause_at = 2
+        async with gateway.client.stream("POST", "/v1/completions", json=BODY) as answer:
+            lines = answer.aiter_lines()
+            await anext(lines)
+            gateway.process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(30):
+                while (ready := await gateway.client.get("/readyz")).status_code == 200:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            rest = [line async for line in lines if line]
+        assert "being stopped" in ready.json()["reason"]
+        assert '"code": "gateway_stopping"' in rest[-2]
+        assert rest[-1] == "data: [DONE]"
+        assert await ended(gateway.process) == 0
+        assert sum(len(head.cancels) for head in gateway.heads) == 1
 
 
 async def refused(port: int) -> None:
