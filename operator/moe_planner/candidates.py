@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from moe_planner.decode import predict_decode
 from moe_planner.memory import Memory, experts_per_rank, memory_per_gpu, usable_bytes
 from moe_planner.problem import Problem
 from moe_planner.result import Degrees
 from moe_planner.sizes import stage_sizes
-from moe_planner.timing import DECODE_STEP, Times, predict
+from moe_planner.timing import Times, predict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +49,7 @@ class Candidate:
     @cached_property
     def decode_step(self) -> float:
         """Seconds to the nanosecond, so that the order of additions decides no tie; infinite where it is unknown."""
-        if self.problem.speeds is None:
-            return float("inf")
-        step = predict_decode(self.problem, self.problem.speeds, self.degrees, self.copies)
-        return round(step.seconds * self.problem.calibration.factor(DECODE_STEP), 9)
+        return float("inf") if self.times is None else round(self.times.decode_step, 9)
 
     def with_replicas(self, replicas: int) -> "Candidate":
         return replace(self, degrees=replace(self.degrees, data=replicas))

@@ -3,12 +3,21 @@
 from dataclasses import dataclass
 
 from moe_planner.bounds import Bound, bounds, strictest
-from moe_planner.candidates import Candidate
+from moe_planner.candidates import Candidate, most_replicas
 from moe_planner.inputs import Targets
 from moe_planner.problem import Problem
 
 # What is computed in another order may differ in the last digits; a target met but for them is met.
 _ROUNDING = 1e-9
+
+_LEAST = frozenset({"prefill_throughput_per_gpu", "decode_throughput_per_gpu", "flops_share"})
+_FIGURES = {
+    "time_to_first_token": "time_to_first_token",
+    "time_per_output_token": "decode_step",
+    "prefill_throughput_per_gpu": "prefill_throughput",
+    "decode_throughput_per_gpu": "decode_throughput",
+    "flops_share": "prefill_flops_share",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,43 +47,43 @@ class Judge:
     def __init__(self, problem: Problem, gpus_per_seat: int) -> None:
         wanted = [(target, getattr(problem.targets, target)) for target in Targets.__dataclass_fields__]
         self._wanted = [(target, value) for target, value in wanted if value is not None]
-        self._bounds = bounds(problem, gpus_per_seat)
+        found = bounds(problem, gpus_per_seat)
+        self._strictest = {target: strictest(found, target) for target, _ in self._wanted}
 
     def goals(self, candidate: Candidate) -> tuple[Goal, ...]:
         """Every target that was given and that something is known of."""
-        reached = _reached(candidate)
-        return tuple(
-            Goal(
-                target=target,
-                wanted=wanted,
-                reached=reached[target],
-                is_least=target in _LEAST,
-                bound=strictest(self._bounds, target),
-            )
-            for target, wanted in self._wanted
-            if target in reached
-        )
+        found = (self._goal(candidate, target, wanted) for target, wanted in self._wanted)
+        return tuple(goal for goal in found if goal is not None)
 
     def missed(self, candidate: Candidate) -> int:
         """How many targets the candidate misses that some layout may meet."""
-        if not self._wanted:
-            return 0
-        return sum(1 for goal in self.goals(candidate) if not goal.is_met and not goal.is_unreachable)
+        return sum(1 for target, wanted in self._wanted if self._misses(candidate, target, wanted))
+
+    def surely_missed(self, candidate: Candidate) -> int:
+        """How many of them it misses with however many replicas; never more than `missed` of any number of them.
+
+        Memory does not depend on replicas. One makes the most of what a GPU reads, and as many as there can be make
+        the shortest step.
+        """
+        alone, crowd = candidate.with_replicas(1), candidate.with_replicas(most_replicas(candidate))
+        sure = {"memory_share": alone, "decode_throughput_per_gpu": alone, "time_per_output_token": crowd}
+        wanted = [(target, value) for target, value in self._wanted if target in sure]
+        return sum(1 for target, value in wanted if self._misses(sure[target], target, value))
+
+    def _misses(self, candidate: Candidate, target: str, wanted: float) -> bool:
+        goal = self._goal(candidate, target, wanted)
+        return goal is not None and not goal.is_met and not goal.is_unreachable
+
+    def _goal(self, candidate: Candidate, target: str, wanted: float) -> Goal | None:
+        reached = _reached(candidate, target)
+        if reached is None:
+            return None
+        bound = self._strictest[target]
+        return Goal(target=target, wanted=wanted, reached=reached, is_least=target in _LEAST, bound=bound)
 
 
-_LEAST = frozenset({"prefill_throughput_per_gpu", "decode_throughput_per_gpu", "flops_share"})
-
-
-def _reached(candidate: Candidate) -> dict[str, float]:
-    memory = candidate.memory.total / candidate.problem.hardware.gpu_memory_bytes
-    times = candidate.times
-    if times is None:
-        return {"memory_share": memory}
-    return {
-        "time_to_first_token": times.time_to_first_token,
-        "prefill_throughput_per_gpu": times.prefill_throughput,
-        "decode_throughput_per_gpu": times.decode_throughput,
-        "time_per_output_token": times.decode_step,
-        "memory_share": memory,
-        "flops_share": times.prefill_flops_share,
-    }
+def _reached(candidate: Candidate, target: str) -> float | None:
+    """What the candidate reaches of a target; None where the hardware's figures are not known."""
+    if target == "memory_share":
+        return candidate.memory.total / candidate.problem.hardware.gpu_memory_bytes
+    return None if candidate.times is None else getattr(candidate.times, _FIGURES[target])

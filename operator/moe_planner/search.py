@@ -57,8 +57,9 @@ def cheapest(problem: Problem, fitting: list[Candidate], *, replicas_are_free: b
     judge = Judge(problem, fitting[0].degrees.gpus_per_seat)
     best: tuple[Key, Candidate] | None = None
     for candidate in sorted(fitting, key=lambda c: (c.degrees.num_ranks, balance_key(c))):
+        least = judge.surely_missed(candidate)
         for one in _replicas(candidate) if replicas_are_free else (candidate,):
-            if best is not None and best[0][0] == 0 and one.degrees.num_ranks > best[0][1]:
+            if best is not None and (least, one.degrees.num_ranks) > best[0][:2]:
                 break
             key = (judge.missed(one), one.degrees.num_ranks, *balance_key(one))
             if best is None or key < best[0]:
