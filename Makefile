@@ -17,7 +17,7 @@ setup: ## Install everything into .venv beside building the control plane
 
 demo: ## Set-up, then a model over 256 GPUs of an embedded cluster; one of them dies (DEMO_KEEP=0: take it down after)
 	@$(PYTHON) -m setup demo
-	@exec $(BIN)/python -m demo
+	@exec $(BIN)/python -m demo $(DEMO_FLAGS)
 
 test: ## Set-up, then lint and every test, with a real control plane
 	@$(PYTHON) -m setup test

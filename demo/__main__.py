@@ -1,5 +1,9 @@
-"""`make demo`: from nothing to tokens that survive a dead GPU, and what to type next. DEMO_KEEP=0 takes it all down."""
+"""`make demo`: from nothing to tokens that survive a dead GPU, and what to type next. DEMO_KEEP=0 takes it all down.
 
+DEMO_FLAGS="--layers 8 --experts 32" takes a model of that shape with random weights.
+"""
+
+import argparse
 import os
 import signal
 import sys
@@ -8,8 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from demo import asking, bringing_up, failing
-from demo.checkpoint import read_example
+from demo import asking, bringing_up, failing, shape
+from demo.checkpoint import cache_folder, read_example
 from demo.cluster import Cluster, CommandError
 from demo.next_steps import tell_what_next
 from demo.screen import Screen
@@ -29,11 +33,15 @@ STEPS: tuple[Callable[[Tour], None], ...] = (
 
 def main() -> int:
     """Walk through the steps; 0 when every promise held, 130 when stopped."""
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    shape.add_flags(parser)
+    options = parser.parse_args()
     os.chdir(ROOT)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     state = Path(os.environ.get("MOE_LOCAL_STATE") or ROOT / ".moe-local")
     was_there, keep = state.exists(), os.environ.get("DEMO_KEEP", "1") != "0"
-    tour = Tour(cluster=Cluster(state), screen=Screen(), deployment=read_example(EXAMPLE))
+    example = shape.choose_example(EXAMPLE, options, cache_folder())
+    tour = Tour(cluster=Cluster(state), screen=Screen(), example=example, deployment=read_example(example))
     try:
         walk(tour)
     except KeyboardInterrupt:

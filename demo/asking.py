@@ -4,7 +4,7 @@ import json
 
 import httpx
 
-from demo.checkpoint import make_checkpoint
+from demo.checkpoint import prepare_checkpoint
 from demo.reference import Reference
 from demo.tour import QUESTION, ROOT, STREAMS, Tour
 
@@ -14,7 +14,7 @@ SHOWN_CHARACTERS = 300
 
 def begin_reference(tour: Tour) -> None:
     """Let transformers answer the same prompts meanwhile, in a process of its own."""
-    checkpoint = make_checkpoint(tour.deployment)
+    checkpoint = prepare_checkpoint(tour.deployment)
     tour.reference = Reference.start(ROOT, checkpoint.folder, [QUESTION, *STREAMS])
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from demo import installing
 from demo.cluster import BIN, run
 from demo.observe import list_stages, list_workers
-from demo.tour import EXAMPLE, GPUS_PER_NODE, NAME, NODES, Tour
+from demo.tour import GPUS_PER_NODE, NAME, NODES, Tour
 
 SECONDS_TO_AVAILABLE = 240.0
 SHOWN_STAGES = 4
@@ -21,12 +21,12 @@ def start_cluster(tour: Tour) -> None:
 def apply_deployment(tour: Tour) -> None:
     """The checkpoint, the volume, the plan, the MoEDeployment."""
     tour.screen.title("A Mixture-of-Experts model, and one kubectl apply")
-    checkpoint = installing.prepare_model(tour.cluster, EXAMPLE)
+    checkpoint = installing.prepare_model(tour.cluster, tour.example)
     shape = tour.deployment.spec.model.shape
     tour.screen.say(f"checkpoint of {shape.layers} layers x {shape.experts} experts in {_short(checkpoint.folder)}")
-    plan = run([str(BIN / "kubectl-moe"), "plan", "-f", str(EXAMPLE)], timeout=60)
-    tour.screen.command(f"kubectl-moe plan -f {EXAMPLE}   # the gist of it", gist(plan))
-    tour.kubectl("apply", "-f", str(EXAMPLE))
+    plan = run([str(BIN / "kubectl-moe"), "plan", "-f", str(tour.example)], timeout=60)
+    tour.screen.command(f"kubectl-moe plan -f {tour.example}   # the gist of it", gist(plan))
+    tour.kubectl("apply", "-f", str(tour.example))
 
 
 def gist(plan: str) -> str:
@@ -48,11 +48,12 @@ def wait_until_available(tour: Tour) -> None:
 
 def show_pods(tour: Tour) -> None:
     """The pods on their nodes; rank and stage in their environment."""
-    tour.screen.title("Two pods a stage, one expert per GPU")
-    pods = list_workers(tour.cluster, NAME)
-    nodes = {pod["spec"]["nodeName"] for pod in pods}
+    tour.screen.title("The pods, and every rank on a GPU of its own")
+    pods, seats = list_workers(tour.cluster, NAME), tour.deployed.seats()
+    nodes, gpus = {seat.node for seat in seats}, {(seat.node, seat.gpu) for seat in seats}
     tour.kubectl("get", "pods", "-o", "wide", lines=6)
-    tour.screen.check(len(pods) == len(nodes) == NODES, f"{len(pods)} worker pods on {len(nodes)} nodes")
+    told = f"{len(pods)} worker pods on {len(nodes)} nodes: {len(seats)} ranks on {len(gpus)} GPUs"
+    tour.screen.check(len(gpus) == len(seats), told)
     chosen = pods[len(pods) // 2]
     env = {one["name"]: one.get("value") for one in chosen["spec"]["containers"][0]["env"]}
     tour.screen.say(

@@ -1,4 +1,4 @@
-"""The tour's model, made once by its parameters and then found in the cache, and the volume in which pods see it."""
+"""The checkpoint of a deployment, shipped or random, and the volume in which its pods see it."""
 
 import hashlib
 import importlib.util
@@ -25,7 +25,9 @@ OPTIONS = {
     "vocab": "vocabulary_size",
 }
 """The maker's options, by the field of the shape that gives each its value."""
-VOLUME = Path(__file__).resolve().parents[1] / "examples" / "models-volume.yaml"
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = ROOT / "models"
+VOLUME = ROOT / "examples" / "models-volume.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +38,14 @@ class Checkpoint:
     folder: Path
 
 
-def make_checkpoint(deployment: MoEDeployment) -> Checkpoint:
-    """The checkpoint that `deployment` asks for: random weights of its shape."""
+def prepare_checkpoint(deployment: MoEDeployment) -> Checkpoint:
+    """The shipped one whose folder `deployment` names, else random weights of its shape, made once and then kept."""
+    path = deployment.spec.model.source.path
+    if (SHIPPED / path / "config.json").is_file():
+        return Checkpoint(volume=SHIPPED, folder=SHIPPED / path)
     options = _options(deployment)
-    volume = _cache() / _key(options)
-    folder = volume / deployment.spec.model.source.path
+    volume = cache_folder() / "checkpoints" / _key(options)
+    folder = volume / path
     if not folder.is_dir():
         run([sys.executable, "-m", MAKER, str(folder), *options], timeout=120)
     return Checkpoint(volume=volume, folder=folder)
@@ -75,7 +80,8 @@ def _key(options: list[str]) -> str:
     return hashlib.sha256(Path(found.origin).read_bytes() + "\0".join(options).encode()).hexdigest()[:16]
 
 
-def _cache() -> Path:
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "moe-operator" / "checkpoints"
+def cache_folder() -> Path:
+    """Where the tour keeps what it makes."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "moe-operator"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -8,6 +8,8 @@ from demo.streams import Stream, differing
 from demo.tour import STREAMS, TOKENS_BEFORE_FAILURE, Tour
 from moe_api.stage import MoveStatus
 
+SHOWN_TEXTS = 4
+
 
 def fail_a_gpu(tour: Tour) -> None:
     """The same streams twice, undisturbed and with a GPU dying in their middle; then every promise is checked."""
@@ -27,6 +29,7 @@ def fail_a_gpu(tour: Tour) -> None:
     _check_untouched(tour, before, seat)
     wrong = differing(disturbed, [stream.tokens for stream in calm])
     tour.screen.check(not wrong, f"all {len(disturbed)} streams ended with exactly the same tokens", "; ".join(wrong))
+    _tell_texts(tour, disturbed)
     _tell_stalls(tour, calm, disturbed)
     tour.kubectl("get", "moed")
 
@@ -68,6 +71,12 @@ def _check_untouched(tour: Tour, before: Snapshot, seat: Seat) -> None:
         " their ranks",
         "; ".join(wrong),
     )
+
+
+def _tell_texts(tour: Tour, streams: Sequence[Stream]) -> None:
+    tour.screen.say("what some of them said while the GPU died:")
+    for stream in streams[:SHOWN_TEXTS]:
+        tour.screen.say(f"  {stream.prompt.text}{stream.text}".replace("\n", " / "))
 
 
 def _tell_stalls(tour: Tour, calm: Sequence[Stream], disturbed: Sequence[Stream]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from demo.checkpoint import Checkpoint, make_checkpoint, offer_volume, read_example
+from demo.checkpoint import Checkpoint, offer_volume, prepare_checkpoint, read_example
 from demo.cluster import Cluster
 from demo.deployed import Deployed
 
@@ -27,7 +27,7 @@ def start_cluster(cluster: Cluster, *, nodes: int, gpus_per_node: int, say: Call
 
 def prepare_model(cluster: Cluster, example: Path) -> Checkpoint:
     """The checkpoint that an example asks for, and the volume in which its pods find it."""
-    checkpoint = make_checkpoint(read_example(example))
+    checkpoint = prepare_checkpoint(read_example(example))
     offer_volume(cluster, checkpoint)
     return checkpoint
 

@@ -17,10 +17,12 @@ NODES, GPUS_PER_NODE = 32, 8
 TOKENS_PER_STREAM = 48
 TOKENS_BEFORE_FAILURE = 6
 """Each stream has this many tokens when the GPU dies, so that every stream is cut in its middle."""
-QUESTION = Prompt(text="The quick brown fox", max_tokens=24)
-STREAMS = tuple(
-    Prompt(text=f"Story number {number}: once upon a time", max_tokens=TOKENS_PER_STREAM) for number in range(16)
+QUESTION = Prompt(text="In the beginning God", max_tokens=24)
+SPEAKERS = (
+    *("Moses", "Aaron", "Joshua", "Samuel", "David", "Solomon", "Elijah", "Isaiah"),
+    *("Jeremiah", "Ezekiel", "Daniel", "Job", "John", "Jesus", "Peter", "Paul"),
 )
+STREAMS = tuple(Prompt(text=f"{name} said to the people,", max_tokens=TOKENS_PER_STREAM) for name in SPEAKERS)
 
 
 @dataclass(kw_only=True)
@@ -29,7 +31,9 @@ class Tour:
 
     cluster: Cluster
     screen: Screen
+    example: Path
     deployment: MoEDeployment
+    """What `example` holds."""
     reference: Reference | None = None
     expected: list[list[int]] = field(default_factory=list)
     """What transformers says to QUESTION and then to each of STREAMS."""

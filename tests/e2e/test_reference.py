@@ -7,11 +7,12 @@ import pytest
 from demo.deployed import Deployed
 from demo.promises import broken_by_move, stalls
 from demo.streams import Prompt, Stream, differing
+from demo.tour import SPEAKERS
 from tests.e2e.conftest import Serve
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.slow]
 Tell = Callable[[str], None]
-PROMPTS = [Prompt(text=f"Chapter {number}: the ship crosses the sea", max_tokens=40) for number in range(16)]
+PROMPTS = [Prompt(text=f"In those days {speaker} went up to", max_tokens=40) for speaker in SPEAKERS]
 AFTER_TOKENS = 5
 KILLED_RANK = 133
 HEAD_RANK = 6

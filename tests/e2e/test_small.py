@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from demo.checkpoint import make_checkpoint, read_example
+from demo.checkpoint import prepare_checkpoint, read_example
 from demo.deployed import Deployed
 from demo.promises import broken_by_move, stalls
 from demo.reference import Reference
@@ -40,7 +40,7 @@ def whole_again(small: Deployed) -> Iterator[None]:
 
 
 def test_tokens_are_those_of_transformers(calm: list[Stream]) -> None:
-    checkpoint = make_checkpoint(read_example(EXAMPLE))
+    checkpoint = prepare_checkpoint(read_example(EXAMPLE))
     reference = Reference.start(ROOT, checkpoint.folder, PROMPTS)
     try:
         assert differing(calm, reference.finish()) == []
