@@ -1,5 +1,6 @@
 """What every family keeps to: it reads each tensor of its part once and nothing else, and it is declared."""
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -7,9 +8,12 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
+from moe_api.shape import shape_spec
 from moe_api.worker_features import DTYPES, FAMILIES
+from moe_planner.families import read_shape
 from moe_worker.checkpoint_configs import FAMILIES as MADE
 from moe_worker.device.cpu import CpuDevice
+from moe_worker.model.declared import check_declared
 from moe_worker.model.engine import DTYPES as COMPUTED
 from moe_worker.model.engine import open_engine
 from moe_worker.model.families.registry import FAMILIES as READ
@@ -27,6 +31,16 @@ def test_what_is_declared_to_the_operator_is_what_is_computed_and_tested() -> No
     assert tuple(COMPUTED) == DTYPES
     made = {options.split()[1] for options in SHAPES.values() if options.startswith("--family")}
     assert made | {"qwen3_moe"} == set(FAMILIES)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_the_planner_reads_of_a_checkpoint_is_what_the_worker_finds_in_it(
+    checkpoint: Callable[[str], Path], shape: str
+) -> None:
+    raw = json.loads((checkpoint(shape) / "config.json").read_text())
+    declared = shape_spec(read_shape(raw)).dump()
+    family = read_family(checkpoint(shape))
+    check_declared(family.config, family.traits, declared)
 
 
 def stored(folder: Path, experts: int) -> dict[str, int]:

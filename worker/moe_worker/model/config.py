@@ -1,10 +1,8 @@
-"""Sizes and constants of a checkpoint, whatever its family's words for them, and their check against the resource."""
+"""Sizes and constants of a checkpoint, whatever its family's words for them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from moe_worker.model.config_file import ConfigFile
-from moe_worker.model.errors import CheckpointError
 from moe_worker.model.rotary import Rotary
 
 
@@ -71,25 +69,3 @@ def read_sizes(
         dense_layers=dense_layers,
         dense_ffn=file.number("intermediate_size") if dense_layers else 0,
     )
-
-
-def check_declared(config: ModelConfig, declared: Mapping[str, int]) -> None:
-    """Compares the checkpoint with `spec.model.shape`, by its field names; raises CheckpointError on a difference."""
-    found = {
-        "layers": config.layers,
-        "experts": config.experts,
-        "expertsPerToken": config.experts_per_token,
-        "hiddenSize": config.hidden,
-        "heads": config.heads,
-        "keyValueHeads": config.kv_heads,
-        "headSize": config.head_dim,
-        "expertFfnSize": config.expert_ffn,
-        "vocabularySize": config.vocab,
-    }
-    for field, value in declared.items():
-        if field in found and found[field] != value:
-            raise CheckpointError(
-                f"spec.model.shape.{field} is {value} and the checkpoint's is {found[field]}",
-                "the declared shape must be the checkpoint's",
-                f"set spec.model.shape.{field} to {found[field]}, or name another checkpoint",
-            )

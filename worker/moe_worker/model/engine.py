@@ -14,7 +14,7 @@ from moe_worker.model.attention import attend
 from moe_worker.model.batch import Batch, add_answers, dispatch, make_batch, pad_rows, sampled_rows
 from moe_worker.model.blocks import MIN_ROWS
 from moe_worker.model.checkpoint import Checkpoint
-from moe_worker.model.config import check_declared
+from moe_worker.model.declared import check_declared
 from moe_worker.model.errors import CheckpointError
 from moe_worker.model.families.registry import read_family
 from moe_worker.model.family import Family, Layer
@@ -185,14 +185,15 @@ class Engine:
 
 
 def open_engine(
-    folder: Path, *, device: Device, settings: Settings, dtype: str, declared: Mapping[str, int] | None = None
+    folder: Path, *, device: Device, settings: Settings, dtype: str, declared: Mapping[str, object] | None = None
 ) -> Engine:
     """The engine of one stage of the checkpoint in `folder`, its own weights read; experts come with `load`.
 
     `declared` is `spec.model.shape` as the resource has it. Raises CheckpointError.
     """
     family = read_family(folder)
-    check_declared(family.config, declared or {})
+    if declared:
+        check_declared(family.config, family.traits, declared)
     if settings.max_sequence_length > family.config.max_positions:
         raise CheckpointError(
             f"spec.engine.maxSequenceLength is {settings.max_sequence_length}",

@@ -5,7 +5,7 @@ file says what is its own; what all families share is here.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -84,6 +84,11 @@ class Family(ABC):
     @abstractmethod
     def read_expert(self, source: Checkpoint, layer: int, expert: int) -> FeedForward:
         """One expert, numbered in its layer."""
+
+    @property
+    @abstractmethod
+    def traits(self) -> Mapping[str, object]:
+        """What there is beside the sizes, in the words of spec.model.shape."""
 
     @property
     def row(self) -> Row:

@@ -3,7 +3,8 @@
 The cache holds a token's compressed row, kv_lora_rank + qk_rope_head_dim numbers, and never its keys and values.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -54,7 +55,7 @@ class DeepseekV2(Family):
             dense_layers=tuple(range(file.count("first_k_dense_replace"))),
         )
         return cls(
-            config=config,
+            config=replace(config, kv_heads=config.heads),
             kv_rank=file.number("kv_lora_rank"),
             query_rank=file.count("q_lora_rank"),
             nope_dim=nope_dim,
@@ -64,6 +65,17 @@ class DeepseekV2(Family):
             router_scale=file.real("routed_scaling_factor", 1.0),
             groups=_read_groups(file),
         )
+
+    @property
+    def traits(self) -> Mapping[str, object]:
+        latent = {
+            "keyValueRank": self.kv_rank,
+            "queryRank": self.query_rank,
+            "ropeSize": self.rope_dim,
+            "nopeSize": self.nope_dim,
+            "valueSize": self.value_dim,
+        }
+        return {"headNorms": False, "latentAttention": latent, "sharedFfnSize": self.shared_ffn}
 
     @property
     def row(self) -> Row:

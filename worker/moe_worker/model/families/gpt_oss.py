@@ -4,6 +4,7 @@ Experts lie together in one tensor a layer, transposed, gate and up interleaved.
 refused: they have to be saved in bfloat16 first.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -38,6 +39,13 @@ class GptOss(Family):
         )
         clamp = Clamp(limit=file.real("swiglu_limit", 7.0), alpha=file.real("swiglu_alpha", 1.702))
         return cls(config=config, clamp=clamp, windows=_read_windows(file, config.layers))
+
+    @property
+    def traits(self) -> Mapping[str, object]:
+        biases = dict.fromkeys(("attentionBias", "outputBias", "routerBias", "expertBias"), True)
+        windowed = [layer for layer, window in enumerate(self.windows) if window]
+        own = {"attentionSinks": True, "windowLayers": windowed, "attentionWindow": max(self.windows)}
+        return {"headNorms": False} | biases | own
 
     def read_attention(self, source: Checkpoint, layer: int) -> Attention:
         c, at = self.config, f"{layer_name(layer)}self_attn."

@@ -1,5 +1,6 @@
 """Mixtral: plain grouped-query attention; the weights of the chosen experts add up to 1."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -27,6 +28,10 @@ class Mixtral(Family):
                 file, experts="num_local_experts", expert_ffn="intermediate_size", norm_epsilon=1e-5, theta=1e6
             )
         )
+
+    @property
+    def traits(self) -> Mapping[str, object]:
+        return {"headNorms": False}
 
     def read_attention(self, source: Checkpoint, layer: int) -> Attention:
         c = self.config

@@ -1,5 +1,6 @@
 """OLMoE: queries and keys are normed over all heads at once; the chosen experts keep the weights they had among all."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -42,6 +43,10 @@ class Olmoe(Family):
         file.require("clip_qkv", None)
         config = read_sizes(file, experts="num_experts", expert_ffn="intermediate_size", norm_epsilon=1e-5)
         return cls(config=config, normalises=file.flag("norm_topk_prob", False))
+
+    @property
+    def traits(self) -> Mapping[str, object]:
+        return {"headNorms": False, "projectionNorms": True}
 
     def read_attention(self, source: Checkpoint, layer: int) -> Attention:
         c, at = self.config, f"{layer_name(layer)}self_attn."

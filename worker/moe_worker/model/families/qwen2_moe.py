@@ -1,5 +1,6 @@
 """Qwen2-MoE: biased queries, keys and values; beside the routed experts a shared one, weighed by a gate of its own."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -40,6 +41,15 @@ class Qwen2Moe(Family):
             has_bias=file.flag("qkv_bias", True),
             shared_ffn=file.number("shared_expert_intermediate_size"),
         )
+
+    @property
+    def traits(self) -> Mapping[str, object]:
+        return {
+            "headNorms": False,
+            "attentionBias": self.has_bias,
+            "sharedFfnSize": self.shared_ffn,
+            "sharedGate": True,
+        }
 
     def read_attention(self, source: Checkpoint, layer: int) -> Attention:
         c = self.config

@@ -1,5 +1,6 @@
 """Qwen3-MoE: queries and keys are normed head by head; the router's weights may add up to 1 or not."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -36,6 +37,10 @@ class Qwen3Moe(Family):
             dense_layers=read_dense_layers(file),
         )
         return cls(config=config, normalises=file.flag("norm_topk_prob", False))
+
+    @property
+    def traits(self) -> Mapping[str, object]:
+        return {"headNorms": True}
 
     def read_attention(self, source: Checkpoint, layer: int) -> Attention:
         c, at = self.config, f"{layer_name(layer)}self_attn."
