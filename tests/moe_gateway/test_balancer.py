@@ -4,7 +4,7 @@ from moe_gateway.balancer import Balancer
 from moe_gateway.errors import going_away
 from moe_gateway.metrics import Metrics
 from moe_gateway.stream import Generation
-from moe_wire.messages import Cancel, Emitted, Refused, Reset, Returned, Sampling
+from moe_wire.messages import Cancel, Emitted, Load, Refused, Reset, Returned, Sampling
 from tests.moe_gateway.fakes import Clock, FakeLink
 
 HOLD = 30.0
@@ -290,3 +290,19 @@ def test_the_end_of_the_gateway_ends_all_and_frees_the_heads() -> None:
     assert [one.failure.code for one in generations if one.failure] == ["gateway_stopping"] * 2
     assert len(link.cancels) == 2
     assert scene.balancer.num_live == 0
+
+
+def test_what_other_gateways_have_given_a_head_counts() -> None:
+    scene = Scene()
+    first, second = scene.link(0), scene.link(1)
+    scene.balancer.received(
+        first, Load(waiting=3, running=2, blocks=9, blocks_used=1, tokens_admitted=0, tokens_found=0)
+    )
+    for _ in range(5):
+        scene.open()
+    assert (len(first.submits), len(second.submits)) == (0, 5)
+    scene.balancer.received(
+        first, Load(waiting=0, running=0, blocks=9, blocks_used=1, tokens_admitted=0, tokens_found=0)
+    )
+    scene.open()
+    assert len(first.submits) == 1

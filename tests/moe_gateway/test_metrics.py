@@ -1,6 +1,7 @@
 """What a scrape says after known events; names are those of vLLM where it has the figure."""
 
 from moe_gateway.metrics import Metrics
+from moe_wire.messages import Load
 from tests.moe_gateway.conftest import Gateway
 from tests.moe_gateway.fakes import FakeHead
 from tests.moe_gateway.test_balancer import Scene
@@ -66,6 +67,18 @@ def test_whoever_leaves_or_fails_ends_as_abort_or_error() -> None:
     found = series(scene.metrics)
     ends = [found[f'vllm:request_success_total{{finished_reason="{end}"}}'] for end in ("abort", "stop", "error")]
     assert ends == [1, 1, 1]
+
+
+def test_what_heads_say_of_their_caches_is_summed_up() -> None:
+    scene = Scene()
+    for rank, (used, admitted, found) in enumerate([(30, 100, 10), (10, 50, 50)]):
+        link = scene.link(rank)
+        scene.balancer.received(link, Load(0, 0, 80, 0, 7, 3))
+        scene.balancer.received(link, Load(0, 0, 80, used, 7 + admitted, 3 + found))
+    scene.balancer.received(link, Load(0, 0, 80, 10, 5, 5))
+    found = series(scene.metrics)
+    assert found["vllm:kv_cache_usage_perc"] == 40 / 160
+    assert (found["vllm:prefix_cache_queries_total"], found["vllm:prefix_cache_hits_total"]) == (150, 60)
 
 
 async def test_a_scrape_counts_answers_by_path_and_status(gateway: Gateway) -> None:

@@ -18,6 +18,7 @@ from moe_wire.messages import (
     DType,
     Emitted,
     Hello,
+    Load,
     Logprobs,
     Message,
     NotHere,
@@ -78,6 +79,7 @@ messages = st.one_of(
     st.builds(Cancel, requests),
     st.builds(Emitted, requests, u32, u32, st.sampled_from(("", "stop", "length")), logprobs),
     st.builds(Returned, requests, st.text()),
+    st.builds(Load, u32, u32, u64, u64, u64, u64),
     st.builds(Refused, requests, st.text(), st.text()),
 )  # fmt: skip
 

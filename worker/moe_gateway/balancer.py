@@ -13,7 +13,7 @@ from moe_gateway.errors import ApiError, deadline_exceeded, invalid_request, no_
 from moe_gateway.metrics import Metrics
 from moe_gateway.router import HeadKey, HeadLoad, choose, prefix_of
 from moe_gateway.stream import Generation, Verdict
-from moe_wire.messages import Cancel, Emitted, Message, Refused, Returned, Submit
+from moe_wire.messages import Cancel, Emitted, Load, Message, Refused, Returned, Submit
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,8 @@ class Counts:
     mismatches: int = 0
     gaps: int = 0
     overloaded: int = 0
+    prefix_tokens_asked: int = 0
+    prefix_tokens_found: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -71,8 +73,12 @@ class _Place:
 
 @dataclass(eq=False, slots=True)
 class _Head:
+    """`load` is what it said last, `num_others` how many of those requests other gateways had given it."""
+
     link: HeadLink
     heard: float
+    load: Load | None = None
+    num_others: int = 0
     places: dict[bytes, _Place] = field(default_factory=dict)
 
 
@@ -103,9 +109,12 @@ class Balancer:
     def gauges(self) -> dict[str, float]:
         """Of this moment, for the metrics. Running are those that have a token, waiting those that have none yet."""
         running = sum(1 for generation in self._places if generation.tokens)
+        loads = [head.load for head in self._heads.values() if head.load is not None]
+        used, blocks = sum(load.blocks_used for load in loads), sum(load.blocks for load in loads)
         return {
             "vllm:num_requests_running": running,
             "vllm:num_requests_waiting": self.num_live - running,
+            "vllm:kv_cache_usage_perc": used / blocks if blocks else 0.0,
             "moe_gateway_requests_without_head": self.num_waiting,
             "moe_gateway_heads": self.num_heads,
             "moe_gateway_lanes": sum(head.link.num_lanes for head in self._heads.values()),
@@ -113,7 +122,10 @@ class Balancer:
 
     def totals(self) -> dict[str, float]:
         """Since the start, for the metrics."""
-        return {f"moe_gateway_{name}": count for name, count in vars(self.counts).items()}
+        counts = dict(vars(self.counts))
+        found, asked = counts.pop("prefix_tokens_found"), counts.pop("prefix_tokens_asked")
+        ours = {f"moe_gateway_{name}": count for name, count in counts.items()}
+        return {"vllm:prefix_cache_hits": found, "vllm:prefix_cache_queries": asked, **ours}
 
     def open(self, generation: Generation) -> None:
         """Take a new request; tokens appear in it as they come."""
@@ -152,6 +164,9 @@ class Balancer:
         if head is None or head.link is not link:
             return
         head.heard = self._now()
+        if isinstance(message, Load):
+            self._loaded(head, message)
+            return
         if not isinstance(message, Emitted | Returned | Refused):
             link.abort(f"a head sent {type(message).__name__}")
             return
@@ -183,6 +198,14 @@ class Balancer:
         """End whatever is still under way."""
         for place in list(self._places.values()):
             self._fail(place, error)
+
+    def _loaded(self, head: _Head, load: Load) -> None:
+        """What a head counts begins again when another process takes its seat."""
+        before, head.load = head.load, load
+        head.num_others = max(0, load.waiting + load.running - len(head.places))
+        if before is not None and before.tokens_admitted <= load.tokens_admitted:
+            self.counts.prefix_tokens_asked += load.tokens_admitted - before.tokens_admitted
+            self.counts.prefix_tokens_found += load.tokens_found - before.tokens_found
 
     def _emitted(self, head: _Head, place: _Place, message: Emitted) -> None:
         name = place.generation.name
@@ -250,7 +273,7 @@ class Balancer:
         if place.not_before > self._now():
             return
         loads = [
-            HeadLoad(key=key, num_lanes=head.link.num_lanes, num_outstanding=len(head.places))
+            HeadLoad(key=key, num_lanes=head.link.num_lanes, num_outstanding=len(head.places) + head.num_others)
             for key, head in self._heads.items()
         ]
         key = choose(loads, avoid=place.avoid, first=self._first, prefix=place.prefix)

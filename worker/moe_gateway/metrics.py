@@ -16,6 +16,9 @@ _TOKENS = tuple(float(2**power) for power in range(21))
 _HELP = {
     "vllm:num_requests_running": "Choices that have a token",
     "vllm:num_requests_waiting": "Choices that have no token yet",
+    "vllm:kv_cache_usage_perc": "Share of the heads' KV blocks that sequences use, from 0 to 1",
+    "vllm:prefix_cache_queries": "Tokens that heads have admitted since this gateway met them",
+    "vllm:prefix_cache_hits": "Those of them that were in the cache already",
     "moe_gateway_requests_without_head": "Choices that no lane's head has",
     "moe_gateway_heads": "Connected heads of lanes",
     "moe_gateway_lanes": "Lanes of the connected heads",
@@ -108,6 +111,6 @@ class _FleetCollector(Collector):
             gauge.add_metric([self._model], value)
             yield gauge
         for name, value in self._fleet.totals().items():
-            total = CounterMetricFamily(name, name, labels=["model_name"])
+            total = CounterMetricFamily(name, _HELP.get(name, name), labels=["model_name"])
             total.add_metric([self._model], value)
             yield total

@@ -19,6 +19,7 @@ from moe_wire.messages import (
     Dispatch,
     Emitted,
     Hello,
+    Load,
     Logprobs,
     NotHere,
     Payload,
@@ -46,6 +47,7 @@ _FLAG = struct.Struct("<B")
 _REQUEST = struct.Struct("<16s")
 _SUBMIT = struct.Struct("<16sIi")
 _EMITTED = struct.Struct("<16sIIB")
+_LOAD = struct.Struct("<IIQQQQ")
 _CHOSEN = struct.Struct("<dI")
 _WEIGHTED = struct.Struct("<Id")
 
@@ -235,6 +237,13 @@ def _unpack_refused(header: memoryview, _: memoryview) -> Refused:
     return Refused(header[: _REQUEST.size].tobytes(), reader.text(), reader.text())
 
 
+def _pack_load(message: Load) -> bytes:
+    return _LOAD.pack(
+        message.waiting, message.running, message.blocks, message.blocks_used, message.tokens_admitted,
+        message.tokens_found,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Codec:
     kind: int
@@ -258,5 +267,6 @@ CODECS: dict[type, Codec] = {
     Emitted: Codec(32, _pack_emitted, _unpack_emitted),
     Returned: Codec(33, _pack_returned, _unpack_returned),
     Refused: Codec(34, _pack_refused, _unpack_refused),
+    Load: Codec(35, _pack_load, lambda header, _: Load(*_LOAD.unpack(header))),
 }
 UNPACKERS = {codec.kind: codec.unpack for codec in CODECS.values()}

@@ -270,8 +270,21 @@ class Refused:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What all lanes of this head have to do, said now and then to every gateway: requests, KV blocks, and how many of
+    the tokens admitted since its start were in the cache already."""
+
+    waiting: int
+    running: int
+    blocks: int
+    blocks_used: int
+    tokens_admitted: int
+    tokens_found: int
+
+
 Greeting = Challenge | Hello | Welcome
 ExpertMessage = Dispatch | Result | NotHere
 LaneMessage = Step | Tokens | Reset | Broken
-RequestMessage = Submit | Cancel | Emitted | Returned | Refused
+RequestMessage = Submit | Cancel | Emitted | Returned | Refused | Load
 Message = Greeting | ExpertMessage | LaneMessage | RequestMessage
