@@ -29,6 +29,10 @@ class Bound:
         """Whether the target is beyond what the data sheet's peaks allow."""
         return wanted > self.at_peak if self.is_cap else wanted < self.at_peak
 
+    def keeps_from(self, wanted: float, slack: float) -> bool:
+        """Whether the target is beyond what the assumed efficiencies allow, by more than a share of `slack`."""
+        return wanted * (1 - slack) > self.value if self.is_cap else wanted * (1 + slack) < self.value
+
     @property
     def strictness(self) -> float:
         """Larger is stricter, among bounds of the same target."""

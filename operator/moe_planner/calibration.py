@@ -21,7 +21,10 @@ class Calibration:
 
     def correction(self, name: str) -> Correction | None:
         """The correction of the line of that name, None where nothing was measured."""
-        return next((one for one in self.corrections if one.name == name), None)
+        for one in self.corrections:
+            if one.name == name:
+                return one
+        return None
 
     def factor(self, name: str) -> float:
         """What to multiply the prediction of that line with."""

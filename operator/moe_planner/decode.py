@@ -14,7 +14,7 @@ from moe_planner.problem import Problem
 from moe_planner.result import Degrees
 from moe_planner.sizes import StageSizes, whole_model
 from moe_planner.speeds import Speeds
-from moe_planner.terms import Term, computed, expected_error, read, repeated, slowest
+from moe_planner.terms import Term, computed, expected_error, read, repeated
 from moe_planner.traffic import boundary_bytes, dispatch_bytes, exchange, hop, reduction, transfer_seconds
 
 
@@ -149,7 +149,7 @@ def _rows(step: _Step) -> float:
 
 def _slower(step: _Step, name: str, num_bytes: float, flop: float) -> Term:
     """Reading and computing overlap."""
-    calibration = step.problem.calibration
-    return slowest(
-        read(name, num_bytes, step.speeds.memory, calibration), computed(name, flop, step.speeds.flops, calibration)
-    )
+    known, calibration = step.speeds, step.problem.calibration
+    if num_bytes / known.memory >= flop / known.flops:
+        return read(name, num_bytes, known.memory, calibration)
+    return computed(name, flop, known.flops, calibration)

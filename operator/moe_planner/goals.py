@@ -1,5 +1,6 @@
 """The user's targets beside what a candidate is predicted to reach. Knows no table and no words for people."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from moe_planner.bounds import Bound, bounds, strictest
@@ -49,6 +50,7 @@ class Judge:
         self._wanted = [(target, value) for target, value in wanted if value is not None]
         found = bounds(problem, gpus_per_seat)
         self._strictest = {target: strictest(found, target) for target, _ in self._wanted}
+        self._by_all = () if problem.calibration.corrections else tuple(self._beyond_bounds())
 
     def goals(self, candidate: Candidate) -> tuple[Goal, ...]:
         """Every target that was given and that something is known of."""
@@ -62,13 +64,19 @@ class Judge:
     def surely_missed(self, candidate: Candidate) -> int:
         """How many of them it misses with however many replicas; never more than `missed` of any number of them.
 
-        Memory does not depend on replicas. One makes the most of what a GPU reads, and as many as there can be make
-        the shortest step.
+        What is beyond a bound at the assumed efficiencies is missed by all. Memory does not depend on replicas. One
+        makes the most of what a GPU reads, and as many as there can be make the shortest step.
         """
         alone, crowd = candidate.with_replicas(1), candidate.with_replicas(most_replicas(candidate))
         sure = {"memory_share": alone, "decode_throughput_per_gpu": alone, "time_per_output_token": crowd}
-        wanted = [(target, value) for target, value in self._wanted if target in sure]
-        return sum(1 for target, value in wanted if self._misses(sure[target], target, value))
+        others = [(target, value) for target, value in self._wanted if target in sure and target not in self._by_all]
+        return len(self._by_all) + sum(1 for target, value in others if self._misses(sure[target], target, value))
+
+    def _beyond_bounds(self) -> Iterator[str]:
+        for target, wanted in self._wanted:
+            bound = self._strictest[target]
+            if bound is not None and bound.keeps_from(wanted, _ROUNDING) and not bound.rules_out(wanted):
+                yield target
 
     def _misses(self, candidate: Candidate, target: str, wanted: float) -> bool:
         goal = self._goal(candidate, target, wanted)
