@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import uvicorn
 from moe_gateway.app import build_app
 from moe_gateway.balancer import Balancer
 from moe_gateway.chat import ChatTemplate
-from moe_gateway.heads import HeadPool
+from moe_gateway.heads import Credentials, HeadPool
 from moe_gateway.keys import ApiKeys
 from moe_gateway.metrics import Metrics
 from moe_gateway.service import Limits, Service
@@ -73,11 +74,20 @@ def api_keys() -> ApiKeys:
 
 @pytest.fixture
 async def gateway(text_model: TextModel, api_keys: ApiKeys) -> AsyncIterator[Gateway]:
+    async with open_gateway(text_model, api_keys=api_keys) as gateway:
+        yield gateway
+
+
+@asynccontextmanager
+async def open_gateway(
+    text_model: TextModel, *, api_keys: ApiKeys, credentials: Credentials = CREDENTIALS
+) -> AsyncIterator[Gateway]:
+    """A gateway that serves on loopback until the end of the block."""
     clock = Clock()
     metrics = Metrics("demo-model")
     balancer = Balancer(hold_seconds=30, now=clock, metrics=metrics)
     metrics.follow(balancer)
-    pool = HeadPool(CREDENTIALS, balancer)
+    pool = HeadPool(credentials, balancer)
     assert text_model.chat_template is not None
     service = Service(
         served_model="demo-model",
@@ -89,10 +99,8 @@ async def gateway(text_model: TextModel, api_keys: ApiKeys) -> AsyncIterator[Gat
         started=1_700_000_000,
     )
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        build_app(service, max_body_bytes=100_000, keys=api_keys, metrics=metrics),
-        lifespan="off", log_config=None, timeout_graceful_shutdown=1,
-    )  # fmt: skip
+    app = build_app(service, max_body_bytes=100_000, keys=api_keys, metrics=metrics)
+    config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
