@@ -56,13 +56,13 @@ class Training:
         torch.save({"recipe": asdict(self.recipe), "step": self.step, **state}, written)
         written.rename(self._saved)
 
-    def run(self, tokens: torch.Tensor, *, tell: Callable[[Step], None]) -> None:
+    def run(self, tokens: torch.Tensor, *, tell: Callable[[Step], None], save_every: int = SAVE_EVERY) -> None:
         """All steps that are left."""
         self.model.train()
         while self.step < self.recipe.steps:
             tell(self._train(self.recipe.batch(tokens, self.step)))
             self.step += 1
-            if self.step % SAVE_EVERY == 0 or self.step == self.recipe.steps:
+            if self.step % save_every == 0 or self.step == self.recipe.steps:
                 self.save()
 
     def _train(self, batch: torch.Tensor) -> Step:
