@@ -42,6 +42,7 @@ def stage_layout(spec: MoEStageSpec) -> StageLayout:
         copies=tuple(copy for expert in spec.experts for copy in _copies(expert)),
         lanes=tuple(LaneSeat(lane=lane.lane, rank=lane.rank) for lane in spec.lanes),
         masked=tuple(m.rank for m in spec.masked),
+        dense_layers=_dense_layers(spec),
     )
 
 
@@ -114,6 +115,12 @@ def layout_name(planned: Plan) -> str:
     degrees = planned.degrees
     name = f"EP{degrees.expert}xPP{degrees.pipeline}"
     return name if degrees.data == 1 else f"{name}xDP{degrees.data}"
+
+
+def _dense_layers(spec: MoEStageSpec) -> tuple[int, ...]:
+    """Those of the stage's layers that have no experts."""
+    layers = range(spec.first_layer, spec.first_layer + spec.num_layers)
+    return tuple(sorted(layer for layer in set(spec.model.shape.dense_layers or ()) if layer in layers))
 
 
 def _node_rank(pod: str) -> int:

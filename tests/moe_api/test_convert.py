@@ -9,7 +9,7 @@ from moe_api.planning import plan_deployment
 from moe_api.stage import MaskedRank, MoEStageSpec
 from moe_planner.home import home
 from moe_planner.rehost import rehost
-from tests.moe_api.objects import deployment, stage
+from tests.moe_api.objects import deployment, raw, stage
 
 
 def test_first_commit_of_a_stage_is_the_plans_layout() -> None:
@@ -39,6 +39,17 @@ def test_room_knows_how_many_experts_fit_the_memory() -> None:
     tight = deployment("small", hardware={"nodes": 2, "gpusPerNode": 4, "gpuMemory": "6Mi"})
     assert room(stage(), tight.spec).experts_per_rank == 4
     assert room(stage()).experts_per_rank is None
+
+
+def test_layers_without_experts_go_through_the_resource() -> None:
+    shape = raw()["spec"]["model"]["shape"] | {"layers": 4, "denseLayers": [0, 1, 3], "denseFfnSize": 96}
+    one = deployment("small", model=raw()["spec"]["model"] | {"shape": shape})
+    planned = plan_deployment(one)
+    for layout in planned.layout.stages:
+        spec = MoEStageSpec.load(stage_spec(one, planned, replica=0, stage=layout.stage).dump())
+        assert stage_layout(spec) == layout
+        assert [expert.expert for expert in spec.experts] == list(layout.experts)
+    assert [expert for stage in planned.layout.stages for expert in stage.experts] == [8, 9, 10, 11]
 
 
 @settings(max_examples=100, deadline=None)

@@ -39,7 +39,7 @@ def describe_deployment(snapshot: DeploymentSnapshot, verdict: Verdict, now: dat
         experts=f"{ready}/{experts}",
         ready_experts=ready,
         total_experts=experts,
-        coverage=min((stage.status.coverage for stage in stages), default=0),
+        coverage=min((stage.status.coverage for stage in stages if stage.spec.experts), default=0),
         gpus=_gpus(stages),
         reason=leading_reason(conditions),
         conclusion=verdict.conclusion or before.conclusion,

@@ -25,7 +25,7 @@ def describe_stage(
     ranks = [_rank(seat, seats) for seat in stage.spec.ranks]
     experts = [row for expert in stage.spec.experts for row in _rows(expert, seats)]
     copies = _live_copies(seats)
-    facts = Facts(seats=seats, copies=copies, num_planned_copies=_planned_copies(snapshot))
+    facts = Facts(seats=seats, copies=copies, planned_copies=_planned_copies(snapshot))
     conditions = list(stage.status.conditions)
     for condition in stage_conditions(facts):
         conditions = upsert(conditions, condition, now=now)
@@ -40,7 +40,7 @@ def describe_stage(
         total_experts=len(copies),
         experts_summary=f"{ready}/{len(copies)}",
         ranks_summary=f"{serving}/{len(ranks)}",
-        coverage=min(copies.values()),
+        coverage=min(copies.values(), default=snapshot.home.coverage),
         reason=facts.reason(conditions),
         moves=next_moves(stage.status.moves, relocations, seats, seen=seen, now=now),
         conditions=conditions,
@@ -52,8 +52,8 @@ def _applied_epoch(seats: Seats) -> int:
     return min((pod.report.epoch if pod and pod.report else 0) for pod in seats.pods.values())
 
 
-def _planned_copies(snapshot: StageSnapshot) -> int:
-    return min(len(snapshot.home.hosts(expert)) for expert in snapshot.home.experts)
+def _planned_copies(snapshot: StageSnapshot) -> dict[int, int]:
+    return {expert: len(snapshot.home.hosts(expert)) for expert in snapshot.home.experts}
 
 
 def _live_copies(seats: Seats) -> dict[int, int]:

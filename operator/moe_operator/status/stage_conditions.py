@@ -17,11 +17,11 @@ LISTED = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What the conditions are judged by. `copies` are the live hosts of every expert."""
+    """What the conditions are judged by: the live and the planned hosts of every expert, by its id."""
 
     seats: Seats
     copies: Mapping[int, int]
-    num_planned_copies: int
+    planned_copies: Mapping[int, int]
 
     @property
     def unhosted(self) -> list[int]:
@@ -31,6 +31,13 @@ class Facts:
     @property
     def homeless_lanes(self) -> list[int]:
         return [lane.lane for lane in self.seats.snapshot.stage.spec.lanes if lane.rank is None]
+
+    @property
+    def unserved_lanes(self) -> list[int]:
+        """Lanes whose rank does not serve yet: what a stage of dense layers, without experts, is judged by."""
+        spec = self.seats.snapshot.stage.spec
+        serving = {seat.rank for seat in spec.ranks if self.seats.is_serving(seat)}
+        return [lane.lane for lane in spec.lanes if lane.rank not in serving]
 
     @property
     def masked(self) -> list[MaskedRank]:
@@ -72,6 +79,10 @@ def _available(facts: Facts) -> Condition:
     if unready:
         reason = Reason.EXPERTS_STARTING if has_started(facts.seats.snapshot.stage) else Reason.STARTING
         return _condition(ConditionType.AVAILABLE, "False", reason, _unready_words(unready, facts))
+    idle = [] if facts.copies else facts.unserved_lanes
+    if idle:
+        reason = Reason.EXPERTS_STARTING if has_started(facts.seats.snapshot.stage) else Reason.STARTING
+        return _condition(ConditionType.AVAILABLE, "False", reason, f"{numbered('lane', idle)} wait for their ranks")
     message = f"{len(facts.copies)} of {len(facts.copies)} experts ready"
     return _condition(ConditionType.AVAILABLE, "True", Reason.ALL_EXPERTS_READY, message)
 
@@ -114,8 +125,11 @@ def _degraded(facts: Facts) -> Condition:
     if facts.masked:
         covered = "every expert covered" if all(facts.copies.values()) else "its experts are being rehosted"
         return _condition(ConditionType.DEGRADED, "True", _mask_reason(facts.masked), f"{masks}, {covered}")
-    if has_started(facts.seats.snapshot.stage) and 0 < min(facts.copies.values()) < facts.num_planned_copies:
-        message = f"an expert has {min(facts.copies.values())} live copies, {facts.num_planned_copies} are planned"
+    reduced = [expert for expert, live in facts.copies.items() if 0 < live < facts.planned_copies[expert]]
+    if has_started(facts.seats.snapshot.stage) and reduced and all(facts.copies.values()):
+        worst = min(reduced, key=lambda expert: facts.copies[expert])
+        live, planned = facts.copies[worst], facts.planned_copies[worst]
+        message = f"expert {worst} has {live} live {'copy' if live == 1 else 'copies'}, {planned} are planned"
         return _condition(ConditionType.DEGRADED, "True", Reason.COVERAGE_REDUCED, message)
     return _condition(ConditionType.DEGRADED, "False", Reason.HEALTHY, "every rank and every expert is well")
 
