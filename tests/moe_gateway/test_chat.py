@@ -34,3 +34,10 @@ def test_a_template_cannot_reach_out_of_its_sandbox() -> None:
 def test_a_template_that_does_not_compile_is_the_checkpoint_s_fault() -> None:
     with pytest.raises(CheckpointError, match=r"tokenizer_config\.json"):
         ChatTemplate("{% if %}", {})
+
+
+def test_a_template_s_own_names_may_be_set_and_the_usual_ones_may_not() -> None:
+    source = "{{ messages | length }} {{ tools }} {{ enable_thinking }} {{ add_generation_prompt }} {{ bos_token }}"
+    options = {"enable_thinking": False, "messages": [], "tools": [1], "add_generation_prompt": 9, "bos_token": "x"}
+    text = ChatTemplate(source, {"bos_token": "<s>"}).render(HELLO, options=options)
+    assert text == "1 None False True <s>"

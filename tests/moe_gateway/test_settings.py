@@ -32,3 +32,11 @@ def test_a_missing_variable_is_named(name: str) -> None:
 def test_a_senseless_number_is_named_with_its_rule(value: str) -> None:
     with pytest.raises(SettingsError, match=r"MOE_PORT=.*from 1 up"):
         read_settings({**LEAST, "MOE_PORT": value})
+
+
+def test_limits_and_keys_are_optional() -> None:
+    settings = read_settings(LEAST)
+    assert (settings.api_keys, settings.max_choices, settings.request_seconds) == (None, 1024, 600)
+    told = {"MOE_API_KEYS": "/keys", "MOE_MAX_CHOICES": "7", "MOE_REQUEST_SECONDS": "0.5"}
+    settings = read_settings({**LEAST, **told})
+    assert (settings.api_keys, settings.max_choices, settings.request_seconds) == (Path("/keys"), 7, 0.5)

@@ -6,11 +6,10 @@ Synchronous and without I/O: heads call in with what happened, time is a callabl
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
 
 from moe_gateway.errors import ApiError, deadline_exceeded, invalid_request, no_capacity, overloaded
 from moe_gateway.metrics import Metrics
+from moe_gateway.places import Counts, Head, HeadLink, Place
 from moe_gateway.router import HeadKey, HeadLoad, choose, prefix_of
 from moe_gateway.stream import Generation, Verdict
 from moe_wire.messages import Cancel, Emitted, Load, Message, Refused, Returned, Submit
@@ -23,65 +22,6 @@ _OVERLOADED = "overloaded"
 """The code by which a head refuses what another may take."""
 
 
-class HeadLink(Protocol):
-    """An established connection to one head."""
-
-    @property
-    def key(self) -> HeadKey: ...
-
-    @property
-    def num_lanes(self) -> int: ...
-
-    def send(self, message: Message) -> None: ...
-
-    def abort(self, reason: str) -> None:
-        """Give the connection up; `Balancer.lost` follows."""
-        ...
-
-
-@dataclass(kw_only=True)
-class Counts:
-    """What has happened since the start, for people who look at /readyz."""
-
-    resubmitted: int = 0
-    gave_up: int = 0
-    mismatches: int = 0
-    gaps: int = 0
-    overloaded: int = 0
-    prefix_tokens_asked: int = 0
-    prefix_tokens_found: int = 0
-
-
-@dataclass(eq=False, slots=True)
-class _Place:
-    """Where a generation is, and how it fared. `progress` is when it last got a token, `avoid` who would not have it
-    since.
-    """
-
-    generation: Generation
-    prefix: bytes | None
-    opened: float
-    progress: float
-    first_seconds: float = 0.0
-    attempt: int = 0
-    request: bytes = b""
-    head: HeadKey | None = None
-    avoid: frozenset[HeadKey] = frozenset()
-    num_returns: int = 0
-    not_before: float = 0.0
-
-
-@dataclass(eq=False, slots=True)
-class _Head:
-    """`load` is what it said last, `num_others` how many of those requests other gateways had given it."""
-
-    link: HeadLink
-    heard: float
-    load: Load | None = None
-    num_others: int = 0
-    places: dict[bytes, _Place] = field(default_factory=dict)
-
-
 class Balancer:
     """The live requests of this gateway and the connected heads."""
 
@@ -91,8 +31,8 @@ class Balancer:
         self._hold_seconds = hold_seconds
         self._now = now
         self._first = first
-        self._heads: dict[HeadKey, _Head] = {}
-        self._places: dict[Generation, _Place] = {}
+        self._heads: dict[HeadKey, Head] = {}
+        self._places: dict[Generation, Place] = {}
 
     @property
     def num_heads(self) -> int:
@@ -130,7 +70,7 @@ class Balancer:
     def open(self, generation: Generation) -> None:
         """Take a new request; tokens appear in it as they come."""
         now = self._now()
-        place = _Place(generation, prefix_of(generation.prompt), now, now)
+        place = Place(generation, prefix_of(generation.prompt), now, now)
         self._metrics.opened(len(generation.prompt))
         self._places[generation] = place
         self._place(place)
@@ -144,7 +84,7 @@ class Balancer:
 
     def connected(self, link: HeadLink) -> None:
         """A head is there; what waits goes to it."""
-        self._heads[link.key] = _Head(link, self._now())
+        self._heads[link.key] = Head(link, self._now())
         self._place_waiting()
 
     def lost(self, link: HeadLink) -> None:
@@ -165,7 +105,7 @@ class Balancer:
             return
         head.heard = self._now()
         if isinstance(message, Load):
-            self._loaded(head, message)
+            head.loaded(message, self.counts)
             return
         if not isinstance(message, Emitted | Returned | Refused):
             link.abort(f"a head sent {type(message).__name__}")
@@ -199,15 +139,7 @@ class Balancer:
         for place in list(self._places.values()):
             self._fail(place, error)
 
-    def _loaded(self, head: _Head, load: Load) -> None:
-        """What a head counts begins again when another process takes its seat."""
-        before, head.load = head.load, load
-        head.num_others = max(0, load.waiting + load.running - len(head.places))
-        if before is not None and before.tokens_admitted <= load.tokens_admitted:
-            self.counts.prefix_tokens_asked += load.tokens_admitted - before.tokens_admitted
-            self.counts.prefix_tokens_found += load.tokens_found - before.tokens_found
-
-    def _emitted(self, head: _Head, place: _Place, message: Emitted) -> None:
+    def _emitted(self, head: Head, place: Place, message: Emitted) -> None:
         name = place.generation.name
         verdict = place.generation.take(message.position, message.token, message.finish, message.logprobs)
         if verdict is Verdict.NEW:
@@ -227,20 +159,20 @@ class Balancer:
             self._release(head, place)
             self._end(place, place.generation.finish)
 
-    def _measure(self, place: _Place, now: float) -> None:
+    def _measure(self, place: Place, now: float) -> None:
         if len(place.generation.tokens) == 1:
             place.first_seconds = now - place.opened
             self._metrics.first_token(place.first_seconds)
         else:
             self._metrics.next_token(now - place.progress)
 
-    def _returned(self, head: _Head, place: _Place, message: Returned) -> None:
+    def _returned(self, head: Head, place: Place, message: Returned) -> None:
         logger.info("%s returned by %s: %s", place.generation.name, head.link.key, message.reason)
         self._release(head, place)
         place.avoid = frozenset({head.link.key})
         self._retry(place)
 
-    def _overloaded(self, head: _Head, place: _Place, message: Refused) -> None:
+    def _overloaded(self, head: Head, place: Place, message: Refused) -> None:
         """Another head may have room. Where none has, a request that has not begun is turned away, others wait."""
         self._release(head, place)
         place.avoid |= {head.link.key}
@@ -253,13 +185,13 @@ class Balancer:
             self.counts.overloaded += 1
             self._fail(place, overloaded(message.message))
 
-    def _retry(self, place: _Place) -> None:
+    def _retry(self, place: Place) -> None:
         place.num_returns += 1
         if place.num_returns > 1 or len(self._heads) == 1:
             place.not_before = self._now() + min(_LONGEST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2**place.num_returns)
         self._resubmit(place)
 
-    def _resubmit(self, place: _Place) -> None:
+    def _resubmit(self, place: Place) -> None:
         self.counts.resubmitted += 1
         self._place(place)
 
@@ -268,12 +200,12 @@ class Balancer:
             if place.head is None:
                 self._place(place)
 
-    def _place(self, place: _Place) -> None:
+    def _place(self, place: Place) -> None:
         """Submit to the best head there is, or leave it waiting."""
         if place.not_before > self._now():
             return
         loads = [
-            HeadLoad(key=key, num_lanes=head.link.num_lanes, num_outstanding=len(head.places) + head.num_others)
+            HeadLoad(key=key, num_lanes=head.link.num_lanes, num_outstanding=head.num_outstanding)
             for key, head in self._heads.items()
         ]
         key = choose(loads, avoid=place.avoid, first=self._first, prefix=place.prefix)
@@ -301,22 +233,22 @@ class Balancer:
             )
         )
 
-    def _is_stuck(self, place: _Place, now: float) -> bool:
+    def _is_stuck(self, place: Place, now: float) -> bool:
         """Nobody has it, or whoever has it has said nothing about anything for as long."""
         head = self._heads.get(place.head) if place.head is not None else None
         return head is None or now - head.heard >= self._hold_seconds
 
-    def _give_up(self, place: _Place) -> None:
+    def _give_up(self, place: Place) -> None:
         self.counts.gave_up += 1
         error = no_capacity(hold_seconds=self._hold_seconds, connected_heads=len(self._heads))
         self._fail(place, error)
 
-    def _fail(self, place: _Place, error: ApiError) -> None:
+    def _fail(self, place: Place, error: ApiError) -> None:
         logger.warning("%s: %s", place.generation.name, error)
         self._end(place, "error")
         place.generation.fail(error)
 
-    def _end(self, place: _Place, finish: str) -> None:
+    def _end(self, place: Place, finish: str) -> None:
         """It is over, and whoever still has it need not go on."""
         del self._places[place.generation]
         self._withdraw(place)
@@ -327,12 +259,12 @@ class Balancer:
             first_seconds=place.first_seconds,
         )
 
-    def _release(self, head: _Head, place: _Place) -> None:
+    def _release(self, head: Head, place: Place) -> None:
         """The head is done with it."""
         del head.places[place.request]
         place.head = None
 
-    def _withdraw(self, place: _Place) -> None:
+    def _withdraw(self, place: Place) -> None:
         """Take it from the head that has it."""
         head = self._heads.get(place.head) if place.head is not None else None
         if head is not None and head.places.pop(place.request, None) is not None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from moe_gateway.balancer import HeadLink
+from moe_gateway.places import HeadLink
 from moe_gateway.router import HeadKey
 from moe_gateway.topology import HeadTarget
 from moe_wire.errors import HandshakeError, WireError
