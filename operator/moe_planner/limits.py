@@ -5,13 +5,16 @@ The limits are far above what exists, and far below what would keep the planner 
 
 import reprlib
 
-MOST_LAYERS = 10_000
-MOST_EXPERTS = 250_000
-"""Of a layer, and of all layers together."""
-MOST_GPUS = 250_000
-"""Of a node, and of all nodes together; also the most nodes."""
+MOST_LAYERS = 1024
+MOST_EXPERTS = 16_384
+"""Of a layer."""
+MOST_EXPERTS_IN_ALL = 262_144
+MOST_GPUS = 262_144
+"""Of a node, and of all nodes together; also the most nodes, and the largest degree."""
 MOST_SIZE = 1_000_000_000
 """Hidden size, FFN width, heads, vocabulary, tokens, sequences: what is only multiplied."""
+MOST_TOKENS = 1_000_000_000_000_000
+"""Of a lane's KV cache."""
 MOST_BYTES = 1 << 60
 MOST_RATE = 1e30
 """FLOP/s, bytes/s, tokens/s."""

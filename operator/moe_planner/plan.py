@@ -31,7 +31,7 @@ def plan(
     `targets` are judged in the verification; `loads` and `calibration` correct the predictions; `current` is the
     layout that runs now, from which the new one moves the least.
     """
-    check_inputs(shape, hardware, workload, constraints)
+    check_inputs(shape, hardware, workload, constraints, targets=targets, loads=loads, calibration=calibration)
     problem = Problem(
         shape=shape,
         hardware=hardware,
@@ -49,7 +49,7 @@ def plan(
         degrees=best.degrees,
         gpus_per_pod=gpus_per_pod(best),
         reasoning=reason(shape, hardware, workload, constraints, best),
-        verification=verify(layouts, best.memory, shape, hardware, workload, constraints),
+        verification=verify(problem, best, layouts),
         alternatives=alternatives(choice),
         conclusion=conclude(shape, hardware, best),
         figures=figures(best),
