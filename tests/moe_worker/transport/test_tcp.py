@@ -16,6 +16,7 @@ from moe_wire.messages import (
     Challenge,
     Dispatch,
     DType,
+    Load,
     Message,
     NotHere,
     Payload,
@@ -261,6 +262,20 @@ def test_a_gateway_is_let_in_on_the_proof_alone_and_may_only_submit(net: Net) ->
         gateway.sendall(b"".join(encode(Reset(0, 1))))
         net.until(lambda: bool(a.told(ConnectionClosed)))
     assert arrived(a) == [submit]
+
+
+def test_gateways_are_told_what_ranks_are_not(net: Net) -> None:
+    a, b = connected_pair(net)
+    who = Identity(kind="gateway", deployment="d", replica=0, rank=-1, pod_uid="g", incarnation=1)
+    with socket.create_connection(a.listener.getsockname()) as gateway:
+        gateway.setblocking(False)
+        challenge = Challenge(_read_frame(net, gateway)[PREFIX.size + 4 :])
+        gateway.sendall(b"".join(encode(make_hello(SECRET, who, 0, challenge, b"n" * 32))))
+        _read_frame(net, gateway)
+        load = Load(1, 2, 30, 4, 5, 6)
+        a.transport.tell_gateways(load)
+        assert _read_frame(net, gateway) == b"".join(encode(load))
+    assert b.told(Answered) == []
 
 
 def test_an_answer_where_a_request_is_due_ends_the_connection(net: Net) -> None:

@@ -99,6 +99,13 @@ class TcpTransport:
         if inbound is not None:
             self._queue(inbound, message)
 
+    def tell_gateways(self, message: Message) -> None:
+        """Send it, at once, to whichever gateway is connected."""
+        for inbound in list(self._inbound.values()):
+            if inbound.hello is not None and inbound.hello.kind == "gateway":
+                self._queue(inbound, message)
+                self._write(inbound)
+
     def flush(self) -> None:
         """Write what was queued since the last flush, one system call per peer."""
         dirty, self._dirty = self._dirty, []
