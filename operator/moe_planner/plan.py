@@ -49,7 +49,7 @@ def plan(
         degrees=best.degrees,
         gpus_per_pod=gpus_per_pod(best),
         reasoning=reason(shape, hardware, workload, constraints, best),
-        verification=verify(problem, best, layouts),
+        verification=verify(layouts, best.memory, shape, hardware, workload, constraints),
         alternatives=alternatives(choice),
         conclusion=conclude(shape, hardware, best),
         figures=figures(best),
