@@ -73,8 +73,10 @@ class LocalCluster:
         self.close()
 
     def _start(self) -> None:
-        numbers = range(self._stages * self._ranks)
-        self.crew.man([Seat(rank, rank, self._ports.address(rank)) for rank in numbers])
+        for rank in range(self._stages * self._ranks):
+            self.crew.man([Seat(rank, rank, self._ports.address(rank))])
+            # One by one: the orders of hundreds do not fit between here and the fork server.
+            self.wait(self._is_forked, START_LIMIT_S)
         self.crew.show(self.views(self.layout()))
         self.wait(self.is_ready, START_LIMIT_S)
 
@@ -98,6 +100,9 @@ class LocalCluster:
         pid = self.crew.members[rank].pid
         assert pid is not None, f"rank {rank} has no process"
         return pid
+
+    def _is_forked(self) -> bool:
+        return all(member.pid is not None for member in self.crew.members.values())
 
     def is_ready(self) -> bool:
         """Every rank serves and holds its experts."""

@@ -17,7 +17,6 @@ from moe_worker.transport.tcp import TcpTransport
 BEAT_S = 0.5
 UNREACHABLE_S = 1.5
 LOAD_S = 30.0
-LOOK_AGAIN_S = 0.005
 
 
 class Checked(Protocol):
@@ -46,14 +45,14 @@ class RankLoop:
         self._device = device
         self._clock = clock
         self._log = log
-        self._is_busy = False
         self._is_woken = False
         self._is_stopped = False
-        self._told: dict[str, Any] = {}
-        self._told_load: dict[str, Any] = {"experts": [], "lanes": []}
+        self._told: dict[str, Any] = {"unreachable": []}
+        self._num_changes_told = -1
+        self._num_done_told = 0
         self._next_load = 0.0
+        self._deadline: float | None = None
         self._next_beat = 0.0
-        self._next_look: float | None = 0.0
         self._load_started: dict[int, float] = {}
         self._terms: dict[int, int] = {}
 
@@ -66,36 +65,42 @@ class RankLoop:
 
     def _turn(self) -> None:
         core, transport = self._core, self._transport
-        events = transport.poll(0.0 if self._is_busy else self._wait())
+        events = transport.poll(0.0 if core.has_work() else self._wait())
         self._device.check()
         now = self._clock()
         for event in events:
             core.on_event(event, now)
-        deadline = core.next_deadline()
-        if self._is_woken or (deadline is not None and deadline <= now):
+        if self._is_woken or (self._deadline is not None and self._deadline <= now):
             self._is_woken = False
             core.tick(now)
-        self._is_busy = core.run_one(now)
+        core.run_one(now)
         transport.flush()
+        self._deadline = core.next_deadline()
         if now >= self._next_beat:
-            self._next_beat = now + BEAT_S
-            self._control.beat()
+            self._beat(now)
+        elif core.num_changes() != self._num_changes_told:
             self._tell(now)
-        elif self._next_look is not None and now >= self._next_look:
+
+    def _beat(self, now: float) -> None:
+        """A sign of life. Hundreds of ranks beat while few have news, so that is found out before it is put in
+        words.
+        """
+        self._next_beat = now + BEAT_S
+        self._control.beat()
+        is_new = self._core.num_changes() != self._num_changes_told
+        if is_new or sorted(self._transport.unreachable(UNREACHABLE_S)) != self._told["unreachable"]:
             self._tell(now)
+        if now >= self._next_load and self._core.num_done() != self._num_done_told:
+            self._tell_load(now)
 
     def _wait(self) -> float:
         until = self._next_beat
-        deadline = self._core.next_deadline()
-        if deadline is not None:
-            until = min(until, deadline)
-        if self._next_look is not None:
-            until = min(until, self._next_look)
+        if self._deadline is not None:
+            until = min(until, self._deadline)
         return max(until - self._clock(), 0.0)
 
     def _wake(self) -> None:
         self._is_woken = True
-        self._next_look = self._clock()
 
     def _hear(self) -> None:
         try:
@@ -113,17 +118,12 @@ class RankLoop:
         now = self._clock()
         self._core.on_view(view, now)
         self._transport.follow(view, self._core.wanted_peers())
-        self._next_look = now
 
     def _tell(self, now: float) -> None:
-        """Tell the supervisor what has changed. While something is loading it is looked at often, else with each
-        beat.
-        """
-        status = self._core.status()
-        self._next_look = now + LOOK_AGAIN_S if status.loading else None
-        if now >= self._next_load:
-            self._tell_load(status, now)
+        """Tell the supervisor what has changed: news of the core at once, all else with a beat."""
+        self._num_changes_told = self._core.num_changes()
         unreachable = self._transport.unreachable(UNREACHABLE_S)
+        status = self._core.status()
         words = {
             "epoch": status.epoch,
             "held": sorted(status.held),
@@ -137,15 +137,12 @@ class RankLoop:
         self._told = words
         self._control.send({**words, "unreachable": sorted(unreachable.items())})
 
-    def _tell_load(self, status: RankStatus, now: float) -> None:
-        """Tell the supervisor how much there was to do, where that has changed."""
-        load = {
-            "experts": sorted(status.rows_served.items()),
-            "lanes": [lane.figures() for lane in status.headed if lane.tokens_admitted],
-        }
-        if load != self._told_load:
-            self._told_load, self._next_load = load, now + LOAD_S
-            self._control.send({"load": load})
+    def _tell_load(self, now: float) -> None:
+        """Tell the supervisor how much there was to do."""
+        self._num_done_told, self._next_load = self._core.num_done(), now + LOAD_S
+        status = self._core.status()
+        lanes = [lane.figures() for lane in status.headed if lane.tokens_admitted]
+        self._control.send({"load": {"experts": sorted(status.rows_served.items()), "lanes": lanes}})
 
     def _log_changes(self, status: RankStatus, now: float) -> None:
         if status.epoch != self._told.get("epoch"):

@@ -23,7 +23,8 @@ _POLL_SECONDS = 0.005
 
 class Experts:
     """`held`, `loading`, `failed` (why the last load failed; it is tried again, ever more slowly) and `rows_served`
-    (how many rows each expert was run over here so far) are only read.
+    (how many rows each expert was run over here so far) are only read; `num_changes` counts those of the first three,
+    `num_rows_served` sums the last up.
     """
 
     def __init__(self, compute: Compute, links: Links) -> None:
@@ -38,6 +39,13 @@ class Experts:
         self.loading: set[int] = set()
         self.failed: dict[int, str] = {}
         self.rows_served: dict[int, int] = {}
+        self.num_rows_served = 0
+        self.num_changes = 0
+
+    @property
+    def has_work(self) -> bool:
+        """Whether run_one() may find something to serve."""
+        return bool(self._ready)
 
     @property
     def num_queued(self) -> int:
@@ -105,7 +113,7 @@ class Experts:
     def next_deadline(self) -> float | None:
         if self.loading:
             return self._next_poll
-        return min((due for due, _ in self._retries.values()), default=None)
+        return min(due for due, _ in self._retries.values()) if self._retries else None
 
     def _serve(self, expert: int, queue: list[tuple[ConnectionId, Dispatch]]) -> None:
         answers = self._compute.expert(expert, [message.rows for _, message in queue])
@@ -116,6 +124,7 @@ class Experts:
                 connection, Result(asked.lane, asked.term, asked.step, asked.layer, expert, asked.attempt, rows)
             )
         self.rows_served[expert] = self.rows_served.get(expert, 0) + num_rows
+        self.num_rows_served += num_rows
 
     def _refuse(self, connection: ConnectionId, asked: Dispatch) -> None:
         self._links.reply(
@@ -127,6 +136,7 @@ class Experts:
             self._refuse(connection, message)
 
     def _load(self, expert: int, now: float) -> None:
+        self.num_changes += 1
         self.loading.add(expert)
         self._next_poll = now
         self._compute.load(expert)
@@ -134,6 +144,7 @@ class Experts:
     def _on_loaded(self, expert: int, error: str | None, now: float) -> None:
         if expert not in self.loading:
             return
+        self.num_changes += 1
         self.loading.discard(expert)
         if error is not None:
             _, delay = self._retries.get(expert, (0.0, _FIRST_RETRY_SECONDS))
@@ -148,6 +159,7 @@ class Experts:
             self._ready.append(expert)
 
     def _drop(self, expert: int) -> None:
+        self.num_changes += 1
         self.held.discard(expert)
         self.loading.discard(expert)
         self.failed.pop(expert, None)

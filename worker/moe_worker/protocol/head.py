@@ -48,6 +48,10 @@ class Head:
         return len(self._sequences)
 
     @property
+    def tokens_admitted(self) -> int:
+        return self._scheduler.tokens_admitted
+
+    @property
     def steps_in_flight(self) -> int:
         return self._last_step - self._finished_steps
 
@@ -107,10 +111,15 @@ class Head:
 
     # Steps.
 
+    @property
+    def may_form(self) -> bool:
+        """Whether a step may start, for all that is known without looking for something to do."""
+        has_room = self.steps_in_flight < self._settings.max_steps_in_flight
+        return self._may_form and self.is_live and has_room and self.lane.is_idle
+
     def form_step(self) -> bool:
         """Put the next step into the lane's log, if one may start and there is something to do."""
-        has_room = self.steps_in_flight < self._settings.max_steps_in_flight
-        if not (self._may_form and self.is_live and has_room and self.lane.is_idle):
+        if not self.may_form:
             return False
         micro = self._scheduler.form()
         if micro is None:
@@ -160,7 +169,7 @@ class Head:
             blocks=pool.num_blocks,
             blocks_used=pool.num_used,
             blocks_cached=pool.num_cached,
-            tokens_admitted=self._scheduler.tokens_admitted,
+            tokens_admitted=self.tokens_admitted,
             tokens_found=self._scheduler.tokens_found,
         )
 

@@ -8,6 +8,7 @@ still higher term.
 from collections.abc import Iterable, Set
 
 from moe_wire.messages import Reset, Returned, Submit, Tokens
+from moe_worker.protocol.deadlines import sooner
 from moe_worker.protocol.head import Head
 from moe_worker.protocol.lane import Lane
 from moe_worker.protocol.links import Links
@@ -30,6 +31,10 @@ class Heads:
     @property
     def num_requests(self) -> int:
         return sum(head.num_requests for head in self._heads.values())
+
+    @property
+    def tokens_admitted(self) -> int:
+        return sum(head.tokens_admitted for head in self._heads.values())
 
     def statuses(self) -> tuple[LaneStatus, ...]:
         return tuple(head.status() for head in self._heads.values())
@@ -94,6 +99,11 @@ class Heads:
         for head in self._heads.values():
             head.on_closed(connection)
 
+    def may_form(self, lane: Lane) -> bool:
+        """Whether form_step() may find something to do."""
+        head = self._heads.get(lane.lane)
+        return head is not None and head.may_form
+
     def form_step(self, lane: int) -> bool:
         """Start the lane's next step if it is headed here and there is something to do."""
         head = self._heads.get(lane)
@@ -104,8 +114,10 @@ class Heads:
             head.tick(now)
 
     def next_deadline(self) -> float | None:
-        deadlines = [head.next_deadline() for head in self._heads.values()]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        earliest: float | None = None
+        for head in self._heads.values():
+            earliest = sooner(earliest, head.next_deadline())
+        return earliest
 
     def _start(self, lane: Lane) -> None:
         term = self._next_term(lane)

@@ -12,6 +12,7 @@ from typing import Any
 
 from moe_wire.messages import Broken, Cancel, Dispatch, NotHere, Reset, Result, Step, Submit, Tokens
 from moe_worker.protocol.compute import Compute
+from moe_worker.protocol.deadlines import sooner
 from moe_worker.protocol.experts import Experts
 from moe_worker.protocol.heads import Heads
 from moe_worker.protocol.lane import Lane
@@ -50,6 +51,7 @@ class RankCore:
         self._lanes: dict[int, Lane] = {}
         self._seated: deque[Lane] = deque()
         self._view: View | None = None
+        self._num_views = 0
         self._on_arrived: dict[type, Callable[[ConnectionId, Any], None]] = {
             Dispatch: self._on_dispatch,
             Step: self._on_step,
@@ -66,6 +68,7 @@ class RankCore:
 
     def on_view(self, view: View, now: float) -> None:
         """Follow a view, stage by stage never back to an older epoch; afterwards wanted_peers() may have changed."""
+        self._num_views += 1
         self._view = view = _newest(self._view, view)
         own = view.own
         is_named = self._is_named(own)
@@ -91,10 +94,22 @@ class RankCore:
         self._hear_itself(now)
         return did_work
 
+    def has_work(self) -> bool:
+        """Whether run_one() may find something to do: if not, there is nothing before an event or a deadline."""
+        return self._experts.has_work or any(lane.can_advance or self._heads.may_form(lane) for lane in self._seated)
+
     def next_deadline(self) -> float | None:
         """When tick() should be called next though nothing happened; None: whenever."""
-        deadlines = (self._experts.next_deadline(), self._requests.next_deadline(), self._heads.next_deadline())
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        soonest = sooner(self._experts.next_deadline(), self._requests.next_deadline())
+        return sooner(soonest, self._heads.next_deadline())
+
+    def num_changes(self) -> int:
+        """Grows with every change of what status() says of views and experts: most of the time there is none."""
+        return self._num_views + self._experts.num_changes
+
+    def num_done(self) -> int:
+        """Grows with the work that status() counts."""
+        return self._experts.num_rows_served + self._heads.tokens_admitted
 
     def wanted_peers(self) -> Mapping[int, SeatView]:
         """The seats to keep dialled, by rank: the other ones of the stage, and those of its lanes in the next.
