@@ -15,6 +15,7 @@ from pathlib import Path
 
 PACKAGE = "sword-text-web_426.0-1_all.deb"
 SHA256 = "930b23670b352f0829a306501de4bebb5e654a2df02cde2cbe86b802177868e1"
+REMEDY = f"train on Debian 12, or unpack {PACKAGE} into {{folder}}/unpacked yourself"
 MODULE = Path("usr/share/sword/modules/texts/ztext/engWEB2015eb")
 TESTAMENTS = ("ot", "nt")
 OTHER_CANONS = frozenset({"PrMan", "Tob", "Jdt", "EsthGr", "AddPs", "Wis", "Sir", "Bar", "DanGr"}) | {
@@ -47,24 +48,25 @@ class CorpusError(Exception):
 
 def read_corpus(folder: Path) -> Corpus:
     """Both parts; fetches the package into `folder` where it is not there yet."""
-    package = folder / PACKAGE
-    if not package.is_file():
-        fetch(folder)
-    found = hashlib.sha256(package.read_bytes()).hexdigest()
-    if found != SHA256:
-        raise CorpusError(f"{package} has SHA-256 {found}, not {SHA256}: remove it, and get {PACKAGE} from Debian 12")
-    unpacked = folder / "unpacked"
-    run(["dpkg-deb", "-x", str(package), str(unpacked)], folder)
-    chapters = [chapter for name in TESTAMENTS for chapter in read_testament(unpacked / MODULE, name)]
+    module = folder / "unpacked" / MODULE
+    if not module.is_dir():
+        unpack(folder)
+    chapters = [chapter for name in TESTAMENTS for chapter in read_testament(module, name)]
     held_out = chapters[HELD_OUT_EVERY // 2 :: HELD_OUT_EVERY]
     return Corpus(training=tuple(one for one in chapters if one not in set(held_out)), held_out=tuple(held_out))
 
 
-def fetch(folder: Path) -> None:
-    """`apt-get download` of the pinned version."""
+def unpack(folder: Path) -> None:
+    """Get the pinned version, where it is not in `folder` yet, and unpack it there."""
     folder.mkdir(parents=True, exist_ok=True)
-    name, version, _ = PACKAGE.split("_")
-    run(["apt-get", "download", f"{name}={version}"], folder)
+    package = folder / PACKAGE
+    if not package.is_file():
+        name, version, _ = PACKAGE.split("_")
+        run(["apt-get", "download", f"{name}={version}"], folder)
+    found = hashlib.sha256(package.read_bytes()).hexdigest()
+    if found != SHA256:
+        raise CorpusError(f"{package} has SHA-256 {found}, not {SHA256}: remove it, and get {PACKAGE} from Debian 12")
+    run(["dpkg-deb", "-x", PACKAGE, "unpacked"], folder)
 
 
 def read_testament(module: Path, name: str) -> Iterator[str]:
@@ -96,6 +98,10 @@ def plain_text(markup: str) -> str:
 
 def run(command: list[str], folder: Path) -> None:
     """A command to its end, in `folder`."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise CorpusError(f"`{' '.join(command)}` failed: {done.stderr.strip()} (needs Debian's apt and dpkg)")
+    try:
+        subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        raise CorpusError(f"{command[0]} is not installed: {REMEDY.format(folder=folder)}") from None
+    except subprocess.CalledProcessError as error:
+        said = f"`{' '.join(command)}` failed: {error.stderr.strip()}"
+        raise CorpusError(f"{said}; {REMEDY.format(folder=folder)}") from None
