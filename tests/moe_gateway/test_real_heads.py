@@ -115,3 +115,13 @@ async def test_tokens_and_logprobs_are_the_same_whatever_fails(gateway: Gateway,
         assert await ask(gateway, victims, cluster) == undisturbed
     assert gateway.balancer.counts.resubmitted > 0
     assert gateway.balancer.counts.mismatches == 0
+
+
+async def test_heads_tell_how_full_their_caches_are_and_empty_them(gateway: Gateway, cluster: LocalCluster) -> None:
+    def kv_use() -> float:
+        return gateway.balancer.gauges()["vllm:kv_cache_usage_perc"]
+
+    task = asyncio.create_task(ask(gateway, [], cluster))
+    await until(lambda: kv_use() > 0)
+    await task
+    await until(lambda: kv_use() == 0)

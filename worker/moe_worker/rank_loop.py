@@ -7,6 +7,7 @@ Brings core, transport, device and control channel together and knows nothing of
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from moe_wire.messages import Load
 from moe_worker.control import ControlChannel, ControlClosed
 from moe_worker.logs import Logger
 from moe_worker.protocol.rank import RankCore
@@ -50,6 +51,7 @@ class RankLoop:
         self._told: dict[str, Any] = {"unreachable": []}
         self._num_changes_told = -1
         self._num_done_told = 0
+        self._told_gateways: Load | None = None
         self._next_load = 0.0
         self._deadline: float | None = None
         self._next_beat = 0.0
@@ -92,6 +94,10 @@ class RankLoop:
             self._tell(now)
         if now >= self._next_load and self._core.num_done() != self._num_done_told:
             self._tell_load(now)
+        load = self._core.load()
+        if load is not None and load != self._told_gateways:
+            self._told_gateways = load
+            self._transport.tell_gateways(load)
 
     def _wait(self) -> float:
         until = self._next_beat

@@ -7,7 +7,7 @@ still higher term.
 
 from collections.abc import Iterable, Set
 
-from moe_wire.messages import Reset, Returned, Submit, Tokens
+from moe_wire.messages import Load, Reset, Returned, Submit, Tokens
 from moe_worker.protocol.deadlines import sooner
 from moe_worker.protocol.head import Head
 from moe_worker.protocol.lane import Lane
@@ -38,6 +38,20 @@ class Heads:
 
     def statuses(self) -> tuple[LaneStatus, ...]:
         return tuple(head.status() for head in self._heads.values())
+
+    def load(self) -> Load | None:
+        """What the lanes headed here have to do; None where no lane is."""
+        lanes = self.statuses()
+        if not lanes:
+            return None
+        return Load(
+            waiting=sum(lane.waiting for lane in lanes),
+            running=sum(lane.running for lane in lanes),
+            blocks=sum(lane.blocks for lane in lanes),
+            blocks_used=sum(lane.blocks_used for lane in lanes),
+            tokens_admitted=sum(lane.tokens_admitted for lane in lanes),
+            tokens_found=sum(lane.tokens_found for lane in lanes),
+        )
 
     def give_up(self, seated: Set[int]) -> None:
         """Return the requests of lanes that are no longer seated here."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from moe_wire.messages import Broken, Cancel, Dispatch, NotHere, Reset, Result, Step, Submit, Tokens
+from moe_wire.messages import Broken, Cancel, Dispatch, Load, NotHere, Reset, Result, Step, Submit, Tokens
 from moe_worker.protocol.compute import Compute
 from moe_worker.protocol.deadlines import sooner
 from moe_worker.protocol.experts import Experts
@@ -146,6 +146,10 @@ class RankCore:
             requests=self._heads.num_requests,
             blocks_used=sum(lane.blocks_used for lane in headed),
         )
+
+    def load(self) -> Load | None:
+        """What the lanes that this rank heads have to do; None where it heads none."""
+        return self._heads.load()
 
     # Work.
 
