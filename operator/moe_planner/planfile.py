@@ -1,6 +1,7 @@
 """A planning file: the reference document's configuration block, and what it may say of model, hardware and workload.
 
-Reads it into the planner's values; judges nothing.
+Reads it into the planner's values. `judge` says what the plan comes to on each of its lines, `corrected` writes the
+block that is true.
 """
 
 import re
@@ -8,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from moe_planner.correcting import corrected as corrected
 from moe_planner.fields import Fields
 from moe_planner.file_hardware import read_hardware
 from moe_planner.file_model import DOCUMENT_MODEL, read_model
 from moe_planner.file_workload import read_workload
 from moe_planner.inputs import Constraints, Hardware, Targets
+from moe_planner.judging import judge as judge
 from moe_planner.limits import MOST_GPUS
 from moe_planner.model import ModelShape
 from moe_planner.planning_file import BLOCKS, DocumentLine, PlanFile

@@ -1,21 +1,11 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from moe_planner.errors import PlanError
 from moe_planner.families import FAMILIES, read_shape
 from moe_planner.model import LatentAttention
-
-CONFIGS = Path(__file__).parent / "configs"
-
-
-def config(name: str, **changes: object) -> dict[str, Any]:
-    return {**json.loads((CONFIGS / f"{name}.json").read_text()), **changes}
-
+from tests.moe_planner.configs_of import config
 
 PUBLISHED = {
     "qwen3-30b-a3b": (30_532_122_624, 3_353_032_704),

@@ -1,47 +1,15 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from moe_planner.errors import PlanError
 from moe_planner.inputs import Link, NodePlace, Targets
 from moe_planner.planfile import quote_limits, read
+from tests.moe_planner.configs_of import config
 from tests.moe_planner.document import DEGREES, HARDWARE, WORKLOAD, model
-
-# Word for word as it stands in the document, which is not YAML: its second-to-last line begins a folded text.
-BLOCK = """\
-parallel_strategy:
-  ep: 256          # Expert Parallel
-  pp: 16           # Pipeline Parallel
-  tp: 1            # Tensor Parallel
-  sp: 1            # Sequence Parallel
-  dp: 1            # Data Parallel
-
-gpu_configuration:
-  total_gpus: 256
-  gpus_per_node: 8
-  nodes_required: 32
-
-memory_allocation:
-  expert_parameters: 78MB per GPU
-  kv_cache: 20MB per GPU
-  activation_buffer: 500MB per GPU
-  total_usage: < 1GB per GPU
-
-performance_targets:
-  ttft: < 10s
-  throughput: > 100 tokens/ms per GPU
-  memory_utilization: < 2% of VRAM
-"""
-
-
-def document(**parts: object) -> dict[str, Any]:
-    """The document's block, with parts replaced or added."""
-    return {**yaml.safe_load(quote_limits(BLOCK)), **parts}
+from tests.moe_planner.planning_files import BLOCK, document
 
 
 def refused(**parts: object) -> PlanError:
@@ -108,11 +76,10 @@ def test_ep_is_told_from_the_number_of_gpus_to_be_of_a_stage_or_of_all(
 
 
 def test_a_models_config_a_profile_and_a_workload_may_be_named() -> None:
-    config = json.loads((Path(__file__).parent / "configs" / "mixtral-8x7b.json").read_text())
     file = read(
         {
             "parallel_strategy": {"ep": 8},
-            "model": {"config": config},
+            "model": {"config": config("mixtral-8x7b")},
             "hardware": {"profile": "h100-sxm", "nodes": ["a", "b"], "places": {"b": {"rack": "r2"}}},
             "workload": {"batch_size": 64, "max_sequence_length": 4096, "requests_per_second": 2.5},
         }
@@ -197,6 +164,5 @@ def test_a_file_that_is_no_mapping_is_refused(values: Any) -> None:
 
 
 def test_a_sequence_longer_than_the_model_allows_is_refused() -> None:
-    config = json.loads((Path(__file__).parent / "configs" / "olmoe-1b-7b.json").read_text())
-    error = refused(model={"config": config}, workload={"max_sequence_length": 8192})
+    error = refused(model={"config": config("olmoe-1b-7b")}, workload={"max_sequence_length": 8192})
     assert str(error) == "workload.max_sequence_length = 8192: the model has 4096 positions; use 1 to 4096"
