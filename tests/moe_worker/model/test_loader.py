@@ -4,10 +4,10 @@ import threading
 import pytest
 import torch
 
-from moe_worker.model.blocks import Projection
 from moe_worker.model.errors import CheckpointError
 from moe_worker.model.feed_forward import FeedForward
 from moe_worker.model.loader import ExpertLoader
+from moe_worker.model.projection import Projection
 
 WEIGHTS = FeedForward(gate_up=Projection(weight=torch.empty(2, 1)), down=Projection(weight=torch.empty(1, 1)))
 

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from moe_worker.model.attention import KEYS_UNIT, TILE
-from moe_worker.model.blocks import MIN_ROWS, Projection, make_norm
+from moe_worker.model.blocks import MIN_ROWS, make_norm
 from moe_worker.model.feed_forward import Clamp, FeedForward, Shared
+from moe_worker.model.projection import Projection
 from moe_worker.model.rotary import Rotary, make_rotation, rotate
 from moe_worker.model.routing import Groups, Router, choose
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
-import torch.nn.functional as F  # noqa: N812 (torch's own short name)
 
 from moe_worker.model.blocks import Norm, make_norm
 from moe_worker.model.checkpoint import Checkpoint
@@ -18,6 +17,7 @@ from moe_worker.model.config import ModelConfig
 from moe_worker.model.config_file import ConfigFile
 from moe_worker.model.feed_forward import FeedForward, read_feed_forward
 from moe_worker.model.head_attention import Attention
+from moe_worker.model.projection import Projection, make_projection
 from moe_worker.model.routing import Router
 
 
@@ -44,14 +44,14 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Head:
-    """The end of the model: final norm and output projection [vocab, hidden]."""
+    """The end of the model: final norm and output projection."""
 
     norm: Norm
-    projection: torch.Tensor
+    projection: Projection
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """x [rows, hidden] -> [rows, vocab]."""
-        return F.linear(self.norm(x), self.projection)
+        return self.projection(self.norm(x))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ class Family(ABC):
         """What makes logits of hidden states."""
         tied, shape = self.config.tied_embeddings, (self.config.vocab, self.config.hidden)
         name = "model.embed_tokens.weight" if tied else "lm_head.weight"
-        return Head(norm=self.read_norm(source, "model.norm"), projection=source.tensor(name, shape))
+        return Head(norm=self.read_norm(source, "model.norm"), projection=make_projection(source.tensor(name, shape)))
 
     def read_norm(self, source: Checkpoint, name: str) -> Norm:
         """An RMS norm over the hidden width."""

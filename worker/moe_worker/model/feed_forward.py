@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own short name)
 
-from moe_worker.model.blocks import Projection, read_projection
 from moe_worker.model.checkpoint import Checkpoint
+from moe_worker.model.projection import Projection, read_projection
 
 GATE_UP_DOWN = ("gate_proj", "up_proj", "down_proj")
 

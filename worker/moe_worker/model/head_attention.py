@@ -7,9 +7,9 @@ from typing import Protocol
 import torch
 
 from moe_worker.model.attention import Reading
-from moe_worker.model.blocks import Projection, read_projection
 from moe_worker.model.checkpoint import Checkpoint
 from moe_worker.model.config import ModelConfig
+from moe_worker.model.projection import Projection, read_projection
 from moe_worker.model.rotary import Rotation, rotate
 
 

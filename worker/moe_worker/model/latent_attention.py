@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 
 from moe_worker.model.attention import Reading
-from moe_worker.model.blocks import Norm, Projection
+from moe_worker.model.blocks import Norm
 from moe_worker.model.head_attention import Projected
+from moe_worker.model.projection import Projection
 from moe_worker.model.rotary import Rotation, rotate
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from moe_worker.model.blocks import Projection, to_dtype
+from moe_worker.model.blocks import to_dtype
+from moe_worker.model.projection import Projection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

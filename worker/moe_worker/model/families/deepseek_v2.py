@@ -10,7 +10,7 @@ from typing import Self
 import torch
 
 from moe_worker.model.attention import Reading
-from moe_worker.model.blocks import Norm, Projection, make_norm, read_projection
+from moe_worker.model.blocks import Norm, make_norm
 from moe_worker.model.checkpoint import Checkpoint
 from moe_worker.model.config import read_sizes
 from moe_worker.model.config_file import ConfigFile
@@ -18,6 +18,7 @@ from moe_worker.model.family import Family, Mixture, Row, layer_name
 from moe_worker.model.feed_forward import FeedForward, read_feed_forward
 from moe_worker.model.head_attention import Attention
 from moe_worker.model.latent_attention import CompressedQuery, LatentAttention
+from moe_worker.model.projection import Projection, make_projection, read_projection
 from moe_worker.model.rotary import halves
 from moe_worker.model.routing import Groups, Router
 
@@ -102,7 +103,7 @@ class DeepseekV2(Family):
         c, at = self.config, f"{layer_name(layer)}mlp."
         gate = source.tensor(f"{at}gate.weight", (c.experts, c.hidden))
         router = Router(
-            projection=Projection(weight=gate.float()),
+            projection=make_projection(gate.float()),
             choices=c.experts_per_token,
             is_normalised=False,
             scale=self.router_scale,
@@ -119,9 +120,8 @@ class DeepseekV2(Family):
 
     def _read_query(self, source: Checkpoint, at: str) -> Projection | CompressedQuery:
         c, name = self.config, "q_b_proj" if self.query_rank else "q_proj"
-        up = read_projection(source, at, [(name, c.heads * c.head_dim)], self.query_rank or c.hidden)
-        heads = up.weight.view(c.heads, c.head_dim, -1)
-        up = Projection(weight=self._turned_by_halves(heads).flatten(0, 1))
+        weight = source.tensor(f"{at}{name}.weight", (c.heads * c.head_dim, self.query_rank or c.hidden))
+        up = make_projection(self._turned_by_halves(weight.view(c.heads, c.head_dim, -1)).flatten(0, 1))
         if not self.query_rank:
             return up
         return CompressedQuery(
@@ -131,9 +131,9 @@ class DeepseekV2(Family):
         )
 
     def _read_compress(self, source: Checkpoint, at: str) -> Projection:
-        width = self.kv_rank + self.rope_dim
-        down = read_projection(source, at, [("kv_a_proj_with_mqa", width)], self.config.hidden)
-        return Projection(weight=self._turned_by_halves(down.weight.unsqueeze(0))[0])
+        shape = (self.kv_rank + self.rope_dim, self.config.hidden)
+        weight = source.tensor(f"{at}kv_a_proj_with_mqa.weight", shape)
+        return make_projection(self._turned_by_halves(weight.unsqueeze(0))[0])
 
     def _turned_by_halves(self, heads: torch.Tensor) -> torch.Tensor:
         """Rows of heads [heads, rows, width] whose last rope_dim turn by neighbours, so that they turn by halves."""

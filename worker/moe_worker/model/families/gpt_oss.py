@@ -11,13 +11,13 @@ from typing import Self
 import torch
 
 from moe_worker.model.attention import Reading
-from moe_worker.model.blocks import Projection, read_projection
 from moe_worker.model.checkpoint import Checkpoint
 from moe_worker.model.config import read_sizes
 from moe_worker.model.config_file import ConfigFile
 from moe_worker.model.family import Family, Mixture, layer_name
 from moe_worker.model.feed_forward import Clamp, FeedForward
 from moe_worker.model.head_attention import Attention, HeadAttention, read_projections
+from moe_worker.model.projection import make_projection, read_projection
 from moe_worker.model.routing import Router
 
 FULL, SLIDING = "full_attention", "sliding_attention"
@@ -75,8 +75,8 @@ class GptOss(Family):
             name: source.part(f"{at}{name}_proj_bias", expert, (c.experts, out)) for name, (_, out) in shapes.items()
         }
         return FeedForward(
-            gate_up=Projection(weight=_apart(weights["gate_up"]), bias=_apart(biases["gate_up"])),
-            down=Projection(weight=weights["down"].contiguous(), bias=biases["down"]),
+            gate_up=make_projection(_apart(weights["gate_up"]), _apart(biases["gate_up"])),
+            down=make_projection(weights["down"].contiguous(), biases["down"]),
             clamp=self.clamp,
         )
 

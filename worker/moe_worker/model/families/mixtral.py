@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from moe_worker.model.attention import Reading
-from moe_worker.model.blocks import read_projection
 from moe_worker.model.checkpoint import Checkpoint
 from moe_worker.model.config import read_sizes
 from moe_worker.model.config_file import ConfigFile
 from moe_worker.model.family import Family, Mixture, layer_name
 from moe_worker.model.feed_forward import FeedForward, read_feed_forward
 from moe_worker.model.head_attention import Attention, HeadAttention, read_projections
+from moe_worker.model.projection import read_projection
 from moe_worker.model.routing import Router
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Self
 
 from moe_worker.model.attention import Reading
-from moe_worker.model.blocks import read_projection
 from moe_worker.model.checkpoint import Checkpoint
 from moe_worker.model.config import read_sizes
 from moe_worker.model.config_file import ConfigFile
@@ -13,6 +12,7 @@ from moe_worker.model.families.qwen3_moe import read_dense_layers
 from moe_worker.model.family import Family, Mixture, layer_name
 from moe_worker.model.feed_forward import FeedForward, read_feed_forward, read_shared
 from moe_worker.model.head_attention import Attention, HeadAttention, read_projections
+from moe_worker.model.projection import read_projection
 from moe_worker.model.routing import Router
 
 

@@ -1,0 +1,64 @@
+"""Packed or not, a projection gives a row the same bits at every number of rows; packing is chosen by shape alone."""
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from moe_worker.model.blocks import MIN_ROWS
+from moe_worker.model.projection import FEWEST, PackedProjection, is_packable, keeps_bits, make_projection
+
+COUNTS = [*range(MIN_ROWS, 70), 100, 127, 128, 129, 200, 255, 256, 257, 300, 511, 512]
+LARGE = [(512, 512), (1536, 512), (2048, 512), (512, 1024), (600, 1000), (517, 1031), (4096, 512), (512, 4096)]
+SMALL = [(64, 64), (16, 512), (511, 512), (2, 512)]
+
+
+@pytest.mark.parametrize("has_bias", [False, True])
+@pytest.mark.parametrize(("out", "width"), LARGE + SMALL)
+def test_a_row_has_the_same_bits_whatever_is_beside_it(out: int, width: int, has_bias: bool) -> None:
+    projection = make_projection(torch.randn(out, width), torch.randn(out) if has_bias else None)
+    x, residual = torch.randn(512, width), torch.randn(512, out)
+    whole, summed = projection(x), projection.added(residual, x)
+    for rows in COUNTS:
+        for first in (0, 512 - rows):
+            part = slice(first, first + rows)
+            assert torch.equal(projection(x[part].clone()), whole[part])
+            assert torch.equal(projection.added(residual[part].clone(), x[part].clone()), summed[part])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("out", "width"), LARGE + SMALL)
+def test_it_is_the_product_with_the_weight(out: int, width: int, dtype: torch.dtype) -> None:
+    weight, bias, x = torch.randn(out, width).to(dtype), torch.randn(out).to(dtype), torch.randn(9, width).to(dtype)
+    room = {torch.float32: 1e-5, torch.bfloat16: 0.01, torch.float16: 0.002}[dtype]
+    for given in (None, bias):
+        expected = F.linear(x.double(), weight.double(), None if given is None else given.double())
+        projection = make_projection(weight, given)
+        torch.testing.assert_close(projection(x).double(), expected, rtol=room, atol=50 * room)
+        residual = torch.ones(9, out, dtype=dtype)
+        torch.testing.assert_close(projection.added(residual, x).double(), expected + 1, rtol=room, atol=50 * room)
+
+
+def test_large_weights_are_packed_where_there_are_kernels_that_keep_the_bits() -> None:
+    for out, width in LARGE:
+        is_packed = isinstance(make_projection(torch.randn(out, width)), PackedProjection)
+        assert is_packed == (
+            out * width >= FEWEST and is_packable(torch.float32) and keeps_bits(out, width, torch.float32)
+        )
+    for out, width in SMALL:
+        assert not isinstance(make_projection(torch.randn(out, width)), PackedProjection)
+    assert not isinstance(make_projection(torch.randn(1024, 512).half()), PackedProjection)
+
+
+def test_two_ranks_pack_a_weight_alike() -> None:
+    weight, x = torch.randn(1024, 512), torch.randn(8, 512)
+    assert torch.equal(make_projection(weight.clone())(x), make_projection(weight.clone())(x))
+
+
+def test_rows_may_lie_anywhere_in_memory() -> None:
+    projection, x = make_projection(torch.randn(1024, 512)), torch.randn(33, 512)
+    product, memory = projection(x), bytearray(33 * 512 * 4 + 64)
+    for offset in (0, 4, 12, 36):
+        moved = torch.frombuffer(memory, dtype=torch.float32, count=33 * 512, offset=offset).view(33, 512)
+        assert torch.equal(projection(moved.copy_(x)), product)
+    wide = torch.cat((x, x), 1)
+    assert torch.equal(projection(wide[:, 512:]), product)

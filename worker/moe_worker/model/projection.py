@@ -1,0 +1,101 @@
+"""Projections: matrix products with a checkpoint's weights, packed where that is faster and gives a row the same bits.
+
+A packed weight lies as oneDNN's kernels read it. Whether they sum a row's products in one order at every number of rows
+is no promise of oneDNN's, so it is tried out, shape by shape; every rank on one kind of CPU comes to the same choice.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own short name)
+
+from moe_worker.model.blocks import MIN_ROWS
+from moe_worker.model.checkpoint import Checkpoint
+
+# Numbers in a weight: below, oneDNN's calls cost more than they save; above, reading memory is all there is to save.
+FEWEST, MOST = 1 << 18, 1 << 26
+TRIED_ROWS = (MIN_ROWS, 5, 6, 7, 8, 11, 16, 17, 31, 32, 48)
+MOST_TRIED_ROWS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Projection:
+    """x [rows >= MIN_ROWS, in] -> [rows, out]: `weight` [out, in], `bias` [out]."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None = None
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+    def added(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """residual [rows, out] plus the projection of x."""
+        if self.bias is None:
+            return torch.addmm(residual, x, self.weight.t())
+        return residual + self(x)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PackedProjection(Projection):
+    """The same with a weight that `pack` made."""
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return product(x, self.weight, self.bias)
+
+    def added(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return product(x, self.weight, self.bias).add_(residual)
+
+
+def make_projection(weight: torch.Tensor, bias: torch.Tensor | None = None) -> Projection:
+    """Of a weight [out, in], which the caller need not keep."""
+    out, width = weight.shape
+    if weight.device.type == "cpu" and FEWEST <= weight.numel() <= MOST and keeps_bits(out, width, weight.dtype):
+        return PackedProjection(weight=pack(weight), bias=bias)
+    return Projection(weight=weight, bias=bias)
+
+
+def read_projection(
+    source: Checkpoint, at: str, outs: Sequence[tuple[str, int]], width: int, *, has_bias: bool = False
+) -> Projection:
+    """One projection of several tensors of the checkpoint, (name, rows) each: they see the same x [rows, width]."""
+    weight = torch.cat([source.tensor(f"{at}{name}.weight", (out, width)) for name, out in outs])
+    if not has_bias:
+        return make_projection(weight)
+    return make_projection(weight, torch.cat([source.tensor(f"{at}{name}.bias", (out,)) for name, out in outs]))
+
+
+@cache
+def keeps_bits(out: int, width: int, dtype: torch.dtype) -> bool:
+    """Whether a packed weight of that shape gives a row the same bits whatever rows are beside it, on this CPU."""
+    if not is_packable(dtype):
+        return False
+    numbers = torch.Generator().manual_seed(out * width)
+    weight = pack(torch.randn(out, width, generator=numbers).to(dtype))
+    x = torch.randn(MOST_TRIED_ROWS, width, generator=numbers).to(dtype)
+    whole = product(x, weight, None)
+    return all(
+        torch.equal(product(x[first : first + rows].clone(), weight, None), whole[first : first + rows])
+        for rows in TRIED_ROWS
+        for first in (0, MOST_TRIED_ROWS - rows)
+    )
+
+
+def is_packable(dtype: torch.dtype) -> bool:
+    """Whether this CPU and this torch have packed kernels for the number type."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # torch types it not
+        return False
+    return dtype is torch.float32 or (dtype is torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def pack(weight: torch.Tensor) -> torch.Tensor:
+    """The weight [out, in] in oneDNN's own layout."""
+    packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, None)
+    return packed
+
+
+def product(x: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """x [rows, in] times a packed weight."""
+    result: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+    return result
