@@ -7,7 +7,7 @@ The lanes of an expert with several copies are spread evenly over them.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import erf, exp, prod, sqrt
+from math import erf, exp, fsum, prod, sqrt
 
 from moe_planner.layout import Layout, StageLayout
 from moe_planner.loads import Rates
@@ -69,7 +69,7 @@ def activation(rate: float, batch: int) -> float:
 def busiest_over_mean(loads: Iterable[float]) -> float:
     """The largest over the mean; 1 where there is no load at all."""
     values = tuple(loads)
-    total = sum(values)
+    total = fsum(values)
     return max(values) * len(values) / total if total else 1.0
 
 

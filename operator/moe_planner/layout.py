@@ -137,10 +137,14 @@ class StageLayout:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """One replica: a whole pipeline. Ranks are numbered once over all its stages."""
+    """One replica: a whole pipeline. Ranks are numbered once over all its stages.
+
+    A seat takes `gpus_per_seat` GPUs: its `gpu` is the first of them.
+    """
 
     stages: tuple[StageLayout, ...]
     experts_per_layer: int
+    gpus_per_seat: int = 1
 
     @property
     def ranks_per_stage(self) -> int:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from moe_planner.layout import StageLayout
+from moe_planner.layout import Copy, StageLayout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +31,14 @@ class LaneMove:
 
 @dataclass(frozen=True, kw_only=True)
 class Rehosting:
-    """The layout after a loss. `lost_experts` and `homeless_lanes` are what the stage has no room for."""
+    """The layout after a change. `lost_experts` and `homeless_lanes` are what the stage has no room for.
+
+    `dropped` are copies that were given up so that other experts have a host at all, or hotter ones another.
+    """
 
     layout: StageLayout
     moves: tuple[Move, ...]
     lane_moves: tuple[LaneMove, ...]
     lost_experts: tuple[int, ...]
     homeless_lanes: tuple[int, ...]
+    dropped: tuple[Copy, ...] = ()

@@ -4,7 +4,7 @@ Without loads and extra copies a stage is regular, so that people can read it: e
 rank i, further copies a whole number of pods away. With them each stage is packed for the least busy busiest rank.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from moe_planner.balance import balance
@@ -33,19 +33,21 @@ def place(
     loads: Loads = Loads(),
     *,
     batch: int = 1,
+    taken: Mapping[str, int] | None = None,
 ) -> tuple[Layout, ...]:
-    """One layout per replica. `batch` is the tokens of a decode step.
+    """One layout per replica. `batch` is the tokens of a decode step, `taken` the pods that nodes have already.
 
     Raises PlanError where the GPUs that are good do not suffice, and where loads or copies do not fit the model.
     """
     rates, racks = expert_rates(shape, loads), racks_of(hardware)
-    first, *others = choose_nodes(hardware, degrees)
+    first, *others = choose_nodes(hardware, degrees, taken)
     layout = Layout(
         stages=tuple(
             host_experts(empty, constraints, rates, racks=racks, batch=batch)
             for empty in empty_stages(shape, degrees, first, hardware.gpus_per_node)
         ),
         experts_per_layer=shape.experts,
+        gpus_per_seat=degrees.gpus_per_seat,
     )
     return (layout, *(_replica(layout, nodes, constraints, rates, racks, batch) for nodes in others))
 

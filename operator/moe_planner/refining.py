@@ -52,6 +52,13 @@ def apply(packing: Packing, change: Change) -> None:
         packing.move(change.given, change.target, change.source)
 
 
+def undo(packing: Packing, change: Change) -> None:
+    """Take the change back."""
+    if change.given is not None:
+        packing.move(change.given, change.source, change.target)
+    packing.move(change.expert, change.target, change.source)
+
+
 def _changes(packing: Packing, source: int, target: int) -> Iterator[Change]:
     for expert in sorted(packing.held[source] - packing.held[target]):
         if not exchange_keeps_apart(packing, expert, source, target):

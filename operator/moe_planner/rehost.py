@@ -1,35 +1,44 @@
-"""A stage's layout after ranks were lost, or after room came back: every expert and lane hosted with the fewest moves.
+"""A stage's layout after ranks were lost, or after room came back: all experts and lanes hosted, with fewest moves.
 
-Pure and deterministic. Judges no evidence: which ranks are lost is told. Restores no extra copies.
+Pure and deterministic. Judges no evidence: which ranks are lost is told. Restores no extra copies (copies.missing
+does), but gives one up where an expert would be without any host.
 """
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
+from heapq import heapify, heappop, heappush
+from operator import attrgetter
 
 from moe_planner.layout import Copy, LaneSeat, StageLayout
+from moe_planner.loads import Rates
 from moe_planner.moves import LaneMove, Move, Rehosting, Room
 
 
-def rehost(stage: StageLayout, *, lost: frozenset[int], room: Room) -> Rehosting:
+def rehost(stage: StageLayout, *, lost: frozenset[int], room: Room, rates: Rates | None = None) -> Rehosting:
     """Mask the lost ranks and give what they alone hosted to others.
 
     An expert that still has a serving copy moves nothing. Else a copy that is being loaded becomes its host, else a
-    rank that holds no expert, else the rank with the fewest (experts, lanes, number). A lane goes to the rank with the
-    fewest (lanes, experts, number) that has room. Experts and lanes that were left without a host before get one too.
-    `lost` ranks of other stages are ignored.
+    rank that holds no expert, else the rank with the fewest (experts, lanes, number), or by `rates` the least (tokens,
+    lanes, number). Where no rank has room, a copy of an expert that has others makes way. A lane goes to the rank with
+    the fewest (lanes, experts, number) that has room. Experts and lanes that were left without a host before get one
+    too. `lost` ranks of other stages are ignored.
     """
     masked = frozenset(stage.masked) | (lost & frozenset(stage.ranks))
-    alive = [rank for rank in stage.ranks if rank not in masked]
     kept = [copy for copy in stage.copies if copy.rank not in masked]
-    copies, moves, lost_experts = _host_experts(stage, alive, kept, room)
-    lanes, lane_moves = _seat_lanes(stage, alive, copies, room)
+    served = {copy.expert for copy in kept if copy.state == "serving"}
+    orphans = [expert for expert in stage.experts if expert not in served]
+    hosting = _Hosting(stage, masked, kept, frozenset(orphans), room, rates)
+    moves = [move for move in map(hosting.host, orphans) if move is not None]
+    copies = hosting.copies() if moves or len(kept) < len(stage.copies) else stage.copies
+    lanes, lane_moves = _seat_lanes(stage, masked, hosting.held, room)
+    moved = {move.expert for move in moves}
     return Rehosting(
-        layout=replace(stage, copies=tuple(copies), lanes=lanes, masked=_in_order(stage, masked)),
+        layout=replace(stage, copies=copies, lanes=lanes, masked=_in_order(stage, masked)),
         moves=tuple(moves),
         lane_moves=tuple(lane_moves),
-        lost_experts=tuple(lost_experts),
+        lost_experts=tuple(expert for expert in orphans if expert not in moved),
         homeless_lanes=tuple(lane.lane for lane in lanes if lane.rank is None),
+        dropped=tuple(hosting.dropped),
     )
 
 
@@ -38,68 +47,125 @@ def _in_order(stage: StageLayout, masked: frozenset[int]) -> tuple[int, ...]:
     return stage.masked + tuple(sorted(masked - frozenset(stage.masked)))
 
 
-def _host_experts(
-    stage: StageLayout, alive: list[int], kept: list[Copy], room: Room
-) -> tuple[list[Copy], list[Move], list[int]]:
-    held = Counter(copy.rank for copy in kept)
-    lanes = Counter(lane.rank for lane in stage.lanes)
-    by_expert = _by_expert(kept)
-    before = _by_expert(stage.copies)
-    copies: list[Copy] = []
-    moves: list[Move] = []
-    lost: list[int] = []
-    for expert in stage.experts:
-        mine = by_expert.get(expert, [])
-        if not any(copy.state == "serving" for copy in mine):
-            host = _host(mine, alive, held, lanes, room)
-            if host is None:
-                lost.append(expert)
-                continue
-            if not mine:
-                held[host] += 1
-            mine = [Copy(expert=expert, rank=host), *(copy for copy in mine if copy.rank != host)]
-            moves.append(Move(expert=expert, from_rank=_old_host(before.get(expert, [])), to_rank=host))
-        copies.extend(mine)
-    return copies, moves, lost
+class _Hosting:
+    """The copies that are left, while experts without a host are given one after the other."""
 
+    def __init__(
+        self,
+        stage: StageLayout,
+        masked: frozenset[int],
+        kept: list[Copy],
+        orphans: frozenset[int],
+        room: Room,
+        rates: Rates | None,
+    ) -> None:
+        self._stage = stage
+        self._masked = masked
+        self._kept = kept
+        self._rates = rates
+        self._limit = room.experts_per_rank
+        self._before: dict[int, list[Copy]] = {expert: [] for expert in orphans}
+        for copy in [copy for copy in stage.copies if copy.expert in orphans]:
+            self._before[copy.expert].append(copy)
+        self._given: dict[int, tuple[Copy, ...]] = {}
+        self.held = Counter([copy.rank for copy in kept])
+        self._free: list[tuple[float, int, int]] | None = None
+        self._may_make_way = True
+        self.dropped: list[Copy] = []
 
-def _by_expert(copies: Iterable[Copy]) -> dict[int, list[Copy]]:
-    grouped: dict[int, list[Copy]] = {}
-    for copy in copies:
-        grouped.setdefault(copy.expert, []).append(copy)
-    return grouped
+    def host(self, expert: int) -> Move | None:
+        """Give the expert a host, None where nobody can take it."""
+        before = self._before[expert]
+        loading = [copy for copy in before if copy.rank not in self._masked]
+        rank = loading[0].rank if loading else self._take()
+        if rank is None:
+            return None
+        self._given[expert] = (Copy(expert=expert, rank=rank), *(copy for copy in loading if copy.rank != rank))
+        if not loading:
+            self._put(rank, expert)
+        lost = next((copy.rank for copy in before if copy.state == "serving"), None)
+        return Move(expert=expert, from_rank=lost, to_rank=rank)
 
+    def copies(self) -> tuple[Copy, ...]:
+        """All copies, by expert and in their order of preference."""
+        kept = [copy for copy in self._left() if copy.expert not in self._given]
+        given = (copy for copies in self._given.values() for copy in copies)
+        return tuple(sorted((*kept, *given), key=attrgetter("expert")))
 
-def _host(
-    loading: list[Copy], alive: list[int], held: Counter[int], lanes: Counter[int | None], room: Room
-) -> int | None:
-    if loading:
-        return loading[0].rank
-    limit = room.experts_per_rank
-    candidates = [rank for rank in alive if limit is None or held[rank] < limit]
-    return min(candidates, key=lambda rank: (held[rank], lanes[rank], rank), default=None)
+    def _left(self) -> list[Copy]:
+        gone = frozenset(self.dropped)
+        return [copy for copy in self._kept if copy not in gone] if gone else self._kept
 
+    def _take(self) -> int | None:
+        """The rank to host one more expert: the first in line that has room."""
+        if self._free is None:
+            self._free = self._line()
+        while self._free:
+            rank = heappop(self._free)[2]
+            if self._limit is None or self.held[rank] < self._limit:
+                return rank
+        return self._make_way()
 
-def _old_host(copies: list[Copy]) -> int | None:
-    return next((copy.rank for copy in copies if copy.state == "serving"), None)
+    def _put(self, rank: int, expert: int) -> None:
+        self.held[rank] += 1
+        if self._free is not None:
+            load = self.held[rank] if self._rates is None else self._loads[rank] + self._rates[expert]
+            self._loads[rank] = load
+            heappush(self._free, (load, self._lanes[rank], rank))
+
+    def _line(self) -> list[tuple[float, int, int]]:
+        """The living ranks, as a heap by how much each has to do."""
+        self._lanes = Counter(lane.rank for lane in self._stage.lanes)
+        self._loads: dict[int, float] = dict.fromkeys(self._stage.ranks, 0.0)
+        if self._rates is None:
+            self._loads.update(self.held)
+        else:
+            hosts = Counter(copy.expert for copy in self._kept)
+            for copy in self._kept:
+                self._loads[copy.rank] += self._rates[copy.expert] / hosts[copy.expert]
+        line = [(self._loads[rank], self._lanes[rank], rank) for rank in self._stage.ranks if rank not in self._masked]
+        heapify(line)
+        return line
+
+    def _make_way(self) -> int | None:
+        """A rank whose copy of an expert with other hosts was given up: of the expert that has the most."""
+        if not self._may_make_way:
+            return None
+        left = [copy for copy in self._left() if copy.expert not in self._given]
+        serving = Counter(copy.expert for copy in left if copy.state == "serving")
+        spare = [
+            copy
+            for copy in left
+            if serving[copy.expert] > (copy.state == "serving") and self.held[copy.rank] <= (self._limit or 0)
+        ]
+        if not spare:
+            self._may_make_way = False
+            return None
+        dropped = min(spare, key=lambda copy: (copy.state == "serving", -serving[copy.expert], copy.expert, copy.rank))
+        self.dropped.append(dropped)
+        self.held[dropped.rank] -= 1
+        return dropped.rank
 
 
 def _seat_lanes(
-    stage: StageLayout, alive: list[int], copies: list[Copy], room: Room
+    stage: StageLayout, masked: frozenset[int], held: Counter[int], room: Room
 ) -> tuple[tuple[LaneSeat, ...], list[LaneMove]]:
-    held = Counter(copy.rank for copy in copies)
-    living = frozenset(alive)
-    seated = Counter(lane.rank for lane in stage.lanes if lane.rank in living)
+    if all(lane.rank is not None and lane.rank not in masked for lane in stage.lanes):
+        return stage.lanes, []
+    seated = Counter(lane.rank for lane in stage.lanes if lane.rank not in masked)
+    free = [(seated[rank], held[rank], rank) for rank in stage.ranks if rank not in masked]
+    heapify(free)
     lanes: list[LaneSeat] = []
     moves: list[LaneMove] = []
     for lane in stage.lanes:
-        if lane.rank in living:
+        if lane.rank is not None and lane.rank not in masked:
             lanes.append(lane)
             continue
-        candidates = [rank for rank in alive if seated[rank] < room.lanes_per_rank]
-        seat = min(candidates, key=lambda rank: (seated[rank], held[rank], rank), default=None)
-        lanes.append(LaneSeat(lane=lane.lane, rank=seat))
-        if seat is not None:
-            seated[seat] += 1
-            moves.append(LaneMove(lane=lane.lane, from_rank=lane.rank, to_rank=seat))
+        if not free or free[0][0] >= room.lanes_per_rank:
+            lanes.append(LaneSeat(lane=lane.lane, rank=None))
+            continue
+        number, experts, rank = heappop(free)
+        heappush(free, (number + 1, experts, rank))
+        lanes.append(LaneSeat(lane=lane.lane, rank=rank))
+        moves.append(LaneMove(lane=lane.lane, from_rank=lane.rank, to_rank=rank))
     return tuple(lanes), moves

@@ -4,7 +4,7 @@ A stage stands in the narrowest domain that holds it (node, rack, zone), a repli
 other are as near as that allows. Without labels the nodes are filled in their order.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -38,11 +38,14 @@ def nodes_needed(degrees: Degrees, gpus_per_node: int) -> int:
 
 
 def choose_nodes(
-    hardware: Hardware, degrees: Degrees, taken: frozenset[str] = frozenset()
+    hardware: Hardware, degrees: Degrees, taken: Mapping[str, int] | None = None
 ) -> tuple[tuple[tuple[str, ...], ...], ...]:
-    """By replica, stage and pod, the pod's node. `taken` nodes are left alone. Raises PlanError when they run out."""
+    """By replica, stage and pod, the pod's node. Raises PlanError when the nodes run out.
+
+    `taken`: pods of this size that nodes have already.
+    """
     size = gpus_per_pod(degrees.gpus_per_stage, hardware.gpus_per_node)
-    pods = {node: number for node, number in _pods_of(hardware, size).items() if node not in taken}
+    pods = {node: max(0, number - (taken or {}).get(node, 0)) for node, number in _pods_of(hardware, size).items()}
     free = _stage_nodes(hardware, pods, degrees.gpus_per_stage // size)
     replicas = []
     for _ in range(degrees.data):
@@ -52,6 +55,34 @@ def choose_nodes(
         free = [one for one in free if one not in chosen]
         replicas.append(tuple(one.nodes for one in chosen))
     return tuple(replicas)
+
+
+def grown_nodes(hardware: Hardware, degrees: Degrees, kept: Sequence[Mapping[str, int]]) -> tuple[tuple[str, ...], ...]:
+    """By stage and pod, the pod's node for one replica: those that have most of a stage stay with it.
+
+    `kept`: for each stage, how much of it a node has. The others come from the rack that the stage is in, else from its
+    zone, else in order. Raises PlanError when the nodes run out.
+    """
+    size = gpus_per_pod(degrees.gpus_per_stage, hardware.gpus_per_node)
+    pods_per_stage, room = degrees.gpus_per_stage // size, _pods_of(hardware, size)
+    order = {node: index for index, node in enumerate(hardware.node_names)}
+    chosen: list[list[str]] = [[] for _ in kept]
+    claims = [(-number, stage, order[node], node) for stage, nodes in enumerate(kept) for node, number in nodes.items()]
+    for _, stage, _, node in sorted(claims):
+        if len(chosen[stage]) < pods_per_stage and room[node] > 0 and node not in chosen[stage]:
+            chosen[stage].append(node)
+            room[node] -= 1
+    places = dict(_places(hardware))
+    for stage, nodes in enumerate(chosen):
+        nodes.sort(key=order.__getitem__)
+        while len(nodes) < pods_per_stage:
+            free = [node for node in order if room[node] > 0]
+            if not free:
+                raise _too_few(hardware, degrees, size)
+            near = nodes or chosen[stage - 1]
+            nodes.append(min(free, key=lambda node: (_distance(places, node, near), order[node])))
+            room[nodes[-1]] -= 1
+    return tuple(tuple(nodes) for nodes in chosen)
 
 
 def racks_of(hardware: Hardware) -> dict[str, str]:
@@ -69,10 +100,38 @@ def bad_gpus_of(hardware: Hardware, node: str) -> tuple[int, ...]:
     return tuple(sorted(gpu for name, gpu in hardware.bad_gpus if name == node and 0 <= gpu < hardware.gpus_per_node))
 
 
+def seats_by_gpu(layouts: Sequence[Layout], hardware: Hardware) -> dict[tuple[str, int], tuple[int, int, int]]:
+    """(node, GPU) -> (replica, stage, rank). A node's good GPUs are given to its pods in their order.
+
+    A seat of several GPUs is found under each of them.
+    """
+    good = {
+        node: iter(sorted({*range(hardware.gpus_per_node)} - {*bad_gpus_of(hardware, node)}))
+        for node in hardware.node_names
+    }
+    found = {}
+    for replica, layout in enumerate(layouts):
+        for stage in layout.stages:
+            width = layout.gpus_per_seat
+            for seat in stage.seats:
+                for _ in range(width if seat.node in good else 0):
+                    found[seat.node or "", next(good[seat.node or ""])] = (replica, stage.stage, seat.rank)
+    return found
+
+
 def _places(hardware: Hardware) -> Iterator[tuple[str, NodePlace]]:
     names = hardware.node_names
     places = hardware.places or (NodePlace(),) * len(names)
     return zip(names, places, strict=False)
+
+
+def _distance(places: Mapping[str, NodePlace], node: str, others: Sequence[str]) -> int:
+    """0 in the rack of one of the others, 1 in its zone, else 2."""
+    here = places[node]
+    there = [places[other] for other in others]
+    if here in there:
+        return 0
+    return 1 if here.zone in {place.zone for place in there} else 2
 
 
 def _pods_of(hardware: Hardware, size: int) -> dict[str, int]:
