@@ -31,3 +31,8 @@ def count(number: int, noun: str) -> str:
     """A number and its noun, in the plural where there is not one."""
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{number} {noun if number == 1 else plural}"
+
+
+def parameters(number: float) -> str:
+    """Numbers of a model, e.g. 30.5 billion."""
+    return f"{number / 1e9:.4g} billion" if number >= 1e9 else f"{number / 1e6:.4g} million"

@@ -12,7 +12,9 @@ from moe_planner.rejections import alternatives, figures
 from moe_planner.result import Plan
 from moe_planner.rules import check_inputs
 from moe_planner.search import choose
+from moe_planner.topology import topology_notes
 from moe_planner.verification import verify
+from moe_planner.widening import unsupported
 
 
 def plan(
@@ -42,15 +44,16 @@ def plan(
         calibration=calibration,
     )
     choice = choose(problem)
-    best = choice.best
+    best, losers = choice.best, alternatives(choice)
     layouts = place(shape, hardware, best.degrees, constraints, loads, batch=best.sequences)
     return Plan(
         layouts=layouts,
         degrees=best.degrees,
         gpus_per_pod=gpus_per_pod(best),
-        reasoning=reason(shape, hardware, workload, constraints, best),
-        verification=verify(layouts, best.memory, shape, hardware, workload, constraints),
-        alternatives=alternatives(choice),
+        reasoning=reason(problem, choice, losers, topology_notes(hardware, layouts)),
+        verification=verify(problem, best, layouts),
+        alternatives=losers,
         conclusion=conclude(shape, hardware, best),
         figures=figures(best),
+        unsupported=unsupported(best),
     )

@@ -2,7 +2,7 @@
 
 from moe_planner.amounts import count, seconds
 from moe_planner.candidates import Candidate
-from moe_planner.result import Alternative
+from moe_planner.result import Alternative, Degrees
 from moe_planner.search import Choice
 
 _MOST_OTHERS = 4
@@ -42,9 +42,8 @@ def figures(candidate: Candidate) -> tuple[tuple[str, float], ...]:
     )
 
 
-def degrees_in_words(candidate: Candidate) -> str:
+def degrees_in_words(degrees: Degrees) -> str:
     """The degrees that are not 1, EP and PP always."""
-    degrees = candidate.degrees
     others = (("TP", degrees.tensor), ("SP", degrees.sequence), ("DP", degrees.data))
     return " x ".join([f"EP {degrees.expert}", f"PP {degrees.pipeline}", *(f"{n} {d}" for n, d in others if d > 1)])
 
@@ -72,7 +71,7 @@ def _against(best: Candidate, loser: Candidate) -> str:
     if objective == "cheapest" and loser.degrees.num_ranks > best.degrees.num_ranks:
         return f"{loser.degrees.num_ranks} GPUs instead of {best.degrees.num_ranks}"
     if objective == "cheapest" and loser.degrees.num_ranks < best.degrees.num_ranks:
-        return f"misses a target that {degrees_in_words(best)} meets"
+        return f"misses a target that {degrees_in_words(best.degrees)} meets"
     if objective == "fastest" and loser.decode_step > best.decode_step:
         return f"a decode step of {seconds(loser.decode_step)} instead of {seconds(best.decode_step)}"
     return _against_balance(best, loser)

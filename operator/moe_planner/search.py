@@ -25,11 +25,13 @@ class Choice:
     cheapest: Candidate | None
     fastest: Candidate | None
     others: tuple[Candidate, ...]
+    num_legal: int
+    num_fitting: int
 
 
 def choose(problem: Problem) -> Choice:
     """The best by the objective. Raises PlanError when nothing fits the nodes, or nothing that does fits the memory."""
-    fitting = _fitting(problem)
+    num_legal, fitting = _fitting(problem)
     best = _best(problem, fitting)
     free = problem.constraints.data is None and problem.constraints.replicas == 1
     return Choice(
@@ -37,6 +39,8 @@ def choose(problem: Problem) -> Choice:
         cheapest=cheapest(problem, fitting, replicas_are_free=free),
         fastest=fastest(problem, fitting, replicas_are_free=free),
         others=_others(best, fitting),
+        num_legal=num_legal,
+        num_fitting=len(fitting),
     )
 
 
@@ -80,8 +84,8 @@ def fastest(problem: Problem, fitting: list[Candidate], *, replicas_are_free: bo
     return best
 
 
-def _fitting(problem: Problem) -> list[Candidate]:
-    """What fits the nodes and their memory, with the narrowest seats with which anything does."""
+def _fitting(problem: Problem) -> tuple[int, list[Candidate]]:
+    """How many are legal, and those that fit, with the narrowest seats with which anything does."""
     replicas = problem.constraints.replicas
     found: list[Candidate] = []
     placed: list[Candidate] = []
@@ -92,7 +96,7 @@ def _fitting(problem: Problem) -> list[Candidate]:
         placed += here
         fitting = [candidate for candidate in here if candidate.fits]
         if fitting:
-            return fitting
+            return len(candidates), fitting
     if not found:
         raise nothing_is_legal(problem)
     raise nothing_fits(problem, placed) if placed else too_few_nodes(problem, found)

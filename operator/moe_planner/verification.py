@@ -1,39 +1,62 @@
-"""Counts the finished layouts again and compares them with what was asked. Trusts no number of the search."""
+"""Counts the finished layouts again and compares them with what was asked. Trusts no number of the search.
+
+What the targets ask for comes first, then what the layout must keep.
+"""
 
 from collections import Counter
 from math import ceil
 
-from moe_planner.inputs import Constraints, Hardware, Workload
-from moe_planner.layout import Layout
-from moe_planner.memory import USABLE_SHARE, Memory, usable_bytes
-from moe_planner.model import ModelShape
+from moe_planner.amounts import gib
+from moe_planner.balance import balances
+from moe_planner.candidates import Candidate
+from moe_planner.coverage import coverage
+from moe_planner.evenness import balance_lines
+from moe_planner.goals import Judge
+from moe_planner.layout import Layout, StageLayout
+from moe_planner.memory import USABLE_SHARE, Memory, memory_of_rank, usable_bytes
+from moe_planner.problem import Problem
 from moe_planner.result import Check, Verdict
+from moe_planner.sizes import layer_sizes
+from moe_planner.target_lines import target_lines
 
 
-def verify(
-    layouts: tuple[Layout, ...],
-    memory: Memory,
-    shape: ModelShape,
-    hardware: Hardware,
-    workload: Workload,
-    constraints: Constraints,
-) -> tuple[Check, ...]:
-    """A short table; each line judged `holds` or `fails`."""
+def verify(problem: Problem, chosen: Candidate, layouts: tuple[Layout, ...]) -> tuple[Check, ...]:
+    """The table, each line judged `holds`, `fails` or `unreachable`."""
+    memory = fullest_memory(problem, chosen, layouts[0])
+    goals = Judge(problem, chosen.degrees.gpus_per_seat).goals(chosen)
+    loads = balances(layouts[0], problem.rates, batch=chosen.sequences)
     return (
-        _gpu_count(layouts, hardware),
-        _experts_hosted(layouts, shape, constraints),
-        _balance(layouts),
-        _memory(memory, hardware),
-        _batch(layouts, workload),
-        _takeover(layouts, workload),
+        _gpu_count(problem, chosen, layouts),
+        *balance_lines(problem, chosen, layouts[0], loads),
+        *target_lines(chosen, goals, memory),
+        _experts_hosted(problem, layouts),
+        *_survival(problem, layouts),
+        _experts_per_gpu(layouts),
+        _memory(problem, memory),
+        _batch(problem, layouts),
+        _takeover(problem, layouts),
     )
+
+
+def fullest_memory(problem: Problem, chosen: Candidate, layout: Layout) -> Memory:
+    """Of the GPU that holds most, counted from the layout."""
+    return max((_memory_of(stage, problem, chosen, layout) for stage in layout.stages), key=lambda one: one.total)
+
+
+def _memory_of(stage: StageLayout, problem: Problem, chosen: Candidate, layout: Layout) -> Memory:
+    shape, last = problem.shape, len(layout.stages) - 1
+    ends = (stage.stage == 0) + (stage.stage == last and not (last == 0 and shape.tied_embeddings))
+    sizes = layer_sizes(shape, stage.first_layer, stage.first_layer + stage.num_layers, ends)
+    held = max(len(stage.held(rank)) for rank in stage.ranks)
+    copies = max(Counter(copy.expert for copy in stage.copies).values(), default=1)
+    return memory_of_rank(sizes, shape, chosen.degrees, problem.workload, held, copies)
 
 
 def _verdict(holds: bool) -> Verdict:
     return "holds" if holds else "fails"
 
 
-def _gpu_count(layouts: tuple[Layout, ...], hardware: Hardware) -> Check:
+def _gpu_count(problem: Problem, chosen: Candidate, layouts: tuple[Layout, ...]) -> Check:
     used = len(
         {
             (replica, stage.stage, seat.pod, seat.gpu)
@@ -42,39 +65,71 @@ def _gpu_count(layouts: tuple[Layout, ...], hardware: Hardware) -> Check:
             for seat in stage.seats
         }
     )
-    stages, ranks = len(layouts[0].stages), layouts[0].ranks_per_stage
+    stages, ranks, wide = len(layouts[0].stages), layouts[0].ranks_per_stage, chosen.degrees.gpus_per_seat
+    used *= wide
+    seats = f" x {wide} GPUs a seat" if wide > 1 else ""
+    good = problem.capacity.good_gpus
     return Check(
         name="GPU count",
-        formula=f"EP {ranks} x PP {stages} x DP {len(layouts)} = {used} <= {hardware.num_gpus}",
+        formula=f"EP {ranks} x PP {stages} x DP {len(layouts)}{seats} = {used} <= {good}",
         value=used,
-        limit=hardware.num_gpus,
+        limit=good,
         unit="GPUs",
-        verdict=_verdict(used <= hardware.num_gpus),
+        verdict=_verdict(used <= good),
         basis="derived",
         bound="hardware.nodes x hardware.gpusPerNode",
+        margin=(good - used) / good,
+        note=f"EP {ranks} is per stage: {ranks * stages} expert ranks in all {stages} stages",
     )
 
 
-def _experts_hosted(layouts: tuple[Layout, ...], shape: ModelShape, constraints: Constraints) -> Check:
-    coverage = min(stage.coverage for layout in layouts for stage in layout.stages)
+def _experts_hosted(problem: Problem, layouts: tuple[Layout, ...]) -> Check:
+    total, wanted = problem.shape.total_experts, problem.copies
+    copies = min((stage.coverage for layout in layouts for stage in layout.stages if stage.experts), default=0)
     hosted = len({copy.expert for stage in layouts[0].stages for copy in stage.copies})
     return Check(
         name="Coverage",
-        formula=f"{hosted} of {shape.total_experts} experts hosted, each at least {coverage} x",
-        value=coverage,
-        limit=constraints.copies,
+        formula=f"{hosted} of {total} experts hosted, each at least {copies} x",
+        value=copies,
+        limit=wanted,
         unit="copies",
-        verdict=_verdict(hosted == shape.total_experts and coverage >= constraints.copies),
+        verdict=_verdict(hosted == total and copies >= wanted),
         basis="derived",
         bound="experts.copies",
+        margin=(copies - wanted) / wanted,
     )
 
 
-def _balance(layouts: tuple[Layout, ...]) -> Check:
-    counts = Counter(copy.rank for stage in layouts[0].stages for copy in stage.copies)
-    most, least = max(counts.values()), min(counts[r] for s in layouts[0].stages for r in s.ranks)
-    spread = max(len(s.experts) for s in layouts[0].stages) - min(len(s.experts) for s in layouts[0].stages)
-    limit = least + 1 + ceil(spread / layouts[0].ranks_per_stage)
+def _survival(problem: Problem, layouts: tuple[Layout, ...]) -> tuple[Check, ...]:
+    """Whether the loss that was to be survived leaves every expert a host; nothing where none was named."""
+    survive = problem.constraints.survive
+    if survive == "nothing":
+        return ()
+    covered = [coverage(layout) for layout in layouts]
+    lose = min(one.gpus_to_lose if survive == "gpu" else one.nodes_to_lose for one in covered)
+    critical = covered[0].critical_ranks if survive == "gpu" else covered[0].critical_nodes
+    return (
+        Check(
+            name=f"Survives the loss of any {survive}",
+            formula=f"any {lose} of a stage's {survive}s may die before an expert has no host >= 1",
+            value=lose,
+            limit=1,
+            unit=f"{survive}s",
+            verdict=_verdict(lose >= 1),
+            basis="derived",
+            bound="copies on different GPUs and nodes",
+            margin=lose - 1.0,
+            note=f"alone with an expert: {', '.join(map(str, critical[:8]))}" if critical else "",
+        ),
+    )
+
+
+def _experts_per_gpu(layouts: tuple[Layout, ...]) -> Check:
+    stages = [stage for stage in layouts[0].stages if stage.experts]
+    counts = [len(stage.held(rank)) for stage in stages for rank in stage.ranks]
+    most, least = max(counts, default=0), min(counts, default=0)
+    sizes = [len(stage.experts) for stage in stages] or [0]
+    limit = least + 1 + ceil((max(sizes) - min(sizes)) / layouts[0].ranks_per_stage)
     return Check(
         name="Experts per GPU",
         formula=f"most {most}, least {least}",
@@ -84,49 +139,57 @@ def _balance(layouts: tuple[Layout, ...]) -> Check:
         verdict=_verdict(most <= limit),
         basis="derived",
         bound="even placement",
+        margin=(limit - most) / limit,
     )
 
 
-def _memory(memory: Memory, hardware: Hardware) -> Check:
-    usable = usable_bytes(hardware)
+def _memory(problem: Problem, memory: Memory) -> Check:
+    usable, whole = usable_bytes(problem.hardware), problem.hardware.gpu_memory_bytes
     return Check(
         name="Memory per GPU",
-        formula=f"{memory.total} <= {USABLE_SHARE} x {hardware.gpu_memory_bytes}",
+        formula=f"experts {gib(memory.experts)} + takeover {gib(memory.takeover)} + attention "
+        f"{gib(memory.attention)} + embeddings {gib(memory.embeddings)} + KV cache {gib(memory.kv_cache)} + buffers "
+        f"{gib(memory.buffers)} = {gib(memory.total)} <= {USABLE_SHARE:.0%} of {gib(whole)}",
         value=memory.total,
         limit=usable,
         unit="bytes",
         verdict=_verdict(memory.total <= usable),
         basis="assumed",
         bound="hardware.gpuMemory",
+        margin=(usable - memory.total) / usable,
+        note=f"assumed: {USABLE_SHARE:.0%} of a GPU's memory is usable",
     )
 
 
-def _batch(layouts: tuple[Layout, ...], workload: Workload) -> Check:
+def _batch(problem: Problem, layouts: tuple[Layout, ...]) -> Check:
+    workload = problem.workload
     lanes = len(layouts) * layouts[0].ranks_per_stage
-    sequences = ceil(workload.batch_size / lanes)
-    tokens = sequences * workload.max_sequence_length
+    tokens = ceil(workload.batch_size / lanes) * workload.max_sequence_length
+    room = workload.kv_tokens_per_lane
     return Check(
         name="KV cache of a lane",
         formula=f"ceil({workload.batch_size} / {lanes}) sequences x {workload.max_sequence_length} = {tokens}",
         value=tokens,
-        limit=workload.kv_tokens_per_lane,
+        limit=room,
         unit="tokens",
-        verdict=_verdict(tokens <= workload.kv_tokens_per_lane),
+        verdict=_verdict(tokens <= room),
         basis="given",
         bound="engine.blocksPerLane x engine.blockSize; beyond it the youngest sequences wait",
+        margin=(room - tokens) / room,
     )
 
 
-def _takeover(layouts: tuple[Layout, ...], workload: Workload) -> Check:
+def _takeover(problem: Problem, layouts: tuple[Layout, ...]) -> Check:
     ranks = layouts[0].ranks_per_stage
-    room = (ranks - 1) * workload.lanes_per_rank
+    room = (ranks - 1) * problem.workload.lanes_per_rank
     return Check(
         name="Lanes after one lost GPU",
-        formula=f"{ranks} lanes <= ({ranks} - 1) ranks x {workload.lanes_per_rank}",
+        formula=f"{ranks} lanes <= ({ranks} - 1) ranks x {problem.workload.lanes_per_rank}",
         value=ranks,
         limit=room,
         unit="lanes",
         verdict=_verdict(ranks <= room),
         basis="derived",
         bound="engine.lanesPerRank",
+        margin=(room - ranks) / room if room else None,
     )
