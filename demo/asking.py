@@ -6,6 +6,7 @@ import httpx
 
 from demo.checkpoint import prepare_checkpoint
 from demo.reference import Reference
+from demo.screen import one_line
 from demo.tour import QUESTION, ROOT, STREAMS, Tour
 
 SHOWN_FIELDS = ("model", "prompt", "max_tokens", "temperature")
@@ -27,7 +28,9 @@ def ask(tour: Tour) -> None:
     shown = json.dumps({key: body[key] for key in SHOWN_FIELDS})
     tour.screen.command(f"curl {tour.url}/v1/completions --json '{shown}'", answer.text[:SHOWN_CHARACTERS])
     answer.raise_for_status()
-    tokens = answer.json()["choices"][0]["token_ids"]
+    choice = answer.json()["choices"][0]
+    tokens = choice["token_ids"]
+    tour.screen.say(f"in words            {one_line(QUESTION.text + choice['text'])}")
     with tour.screen.progress():
         tour.screen.show("waiting for transformers to answer the same prompts, in a process of its own")
         assert tour.reference is not None, "started with the checkpoint"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from demo.observe import Seat, Snapshot
 from demo.promises import broken_by_move, stalls
+from demo.screen import one_line
 from demo.streams import Stream, differing
 from demo.tour import STREAMS, TOKENS_BEFORE_FAILURE, Tour
 from moe_api.stage import MoveStatus
@@ -76,7 +77,7 @@ def _check_untouched(tour: Tour, before: Snapshot, seat: Seat) -> None:
 def _tell_texts(tour: Tour, streams: Sequence[Stream]) -> None:
     tour.screen.say("what some of them said while the GPU died:")
     for stream in streams[:SHOWN_TEXTS]:
-        tour.screen.say(f"  {stream.prompt.text}{stream.text}".replace("\n", " / "))
+        tour.screen.say(f"  {one_line(stream.prompt.text + stream.text)}")
 
 
 def _tell_stalls(tour: Tour, calm: Sequence[Stream], disturbed: Sequence[Stream]) -> None:

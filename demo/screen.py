@@ -15,6 +15,11 @@ SECONDS_BETWEEN_LINES = 5.0
 """Where the output is a file, progress is a new line at most this often."""
 
 
+def one_line(text: str) -> str:
+    """What a model said, with its line breaks shown as strokes."""
+    return " / ".join(line for line in text.splitlines() if line)
+
+
 class Screen:
     """The terminal, or a plain file in its place."""
 
