@@ -16,7 +16,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """--layers, --experts, --hidden."""
     for flag, field in FLAGS.items():
         text = f"spec.model.shape.{field} of a model with random weights, in place of the one that speaks"
-        parser.add_argument(f"--{flag}", type=int, help=text)
+        parser.add_argument(f"--{flag}", type=_positive, help=text)
 
 
 def choose_example(example: Path, options: argparse.Namespace, folder: Path) -> Path:
@@ -35,4 +35,11 @@ def _with_shape(manifest: dict[str, Any], changes: dict[str, int]) -> dict[str, 
     # The random model's embeddings are two matrices, as the field says when it is left out.
     shape = {field: value for field, value in model["shape"].items() if field != "tiedEmbeddings"}
     model["shape"] = {**shape, **changes}
+    model["shape"]["expertsPerToken"] = min(shape["expertsPerToken"], model["shape"]["experts"])
     return manifest
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write a whole number of 1 or more")
+    return int(text)

@@ -1,6 +1,7 @@
 import argparse
 from pathlib import Path
 
+import pytest
 import yaml
 
 from demo.checkpoint import read_example
@@ -37,3 +38,15 @@ def test_what_no_flag_names_stays(tmp_path: Path) -> None:
         key: value for key, value in before["spec"].items() if key != "model"
     }
     assert changed["metadata"] == before["metadata"]
+
+
+def test_a_model_of_one_expert_chooses_one(tmp_path: Path) -> None:
+    shape = read_example(choose_example(EXAMPLE, options("--experts", "1"), tmp_path)).spec.model.shape
+    assert (shape.experts, shape.experts_per_token) == (1, 1)
+
+
+@pytest.mark.parametrize("size", ["0", "-4", "many"])
+def test_what_is_no_size_is_refused_with_the_rule(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        options(f"--layers={size}")
+    assert f"'{size}' is no size; write a whole number of 1 or more" in capsys.readouterr().err
