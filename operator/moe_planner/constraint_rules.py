@@ -7,7 +7,6 @@ from moe_planner.limits import MOST_EXPERTS_IN_ALL, MOST_GPUS, shown
 from moe_planner.model import ModelShape
 from moe_planner.sizes import stage_sizes
 
-_ONLY_ONE = "v1alpha1 workers run TP = SP = 1"
 _DEGREES = ("expert", "pipeline", "tensor", "sequence", "data")
 
 
@@ -44,9 +43,6 @@ def _check_copies(shape: ModelShape, constraints: Constraints) -> None:
 
 
 def _check_degrees(shape: ModelShape, constraints: Constraints) -> None:
-    for name, degree in (("tensor", constraints.tensor), ("sequence", constraints.sequence)):
-        if degree not in (None, 1):
-            raise PlanError(f"parallelism.{name}", degree, _ONLY_ONE, "use 1 or auto")
     if constraints.data not in (None, constraints.replicas):
         raise PlanError(
             "parallelism.data",

@@ -110,4 +110,4 @@ class Plan:
 
     @property
     def pods_per_stage(self) -> int:
-        return self.degrees.expert // self.gpus_per_pod
+        return self.degrees.gpus_per_stage // self.gpus_per_pod

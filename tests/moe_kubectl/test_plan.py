@@ -66,11 +66,12 @@ def test_what_is_no_deployment_is_one_clear_error_and_no_traceback(text: str, me
 
 def test_refusals_of_the_planner_name_the_field_of_the_spec() -> None:
     values = raw()
-    values["spec"]["parallelism"] = {"tensor": 2}
+    values["spec"]["parallelism"] = {"pipeline": 99}
     done = run("plan", "-f", "-", text=yaml.safe_dump(values))
     assert done.returncode == 2
     assert done.stderr == (
-        "error: stdin: spec.parallelism.tensor = 2: v1alpha1 workers run TP = SP = 1; use 1 or auto\n"
+        "error: stdin: spec.parallelism.pipeline = 99: a stage needs at least one of the 16 layers; use 1 to 16, or "
+        "auto\n"
     )
 
 

@@ -87,14 +87,15 @@ def test_reasoning_follows_the_mandatory_order() -> None:
         "Expert and pipeline parallelism",
         "Tensor and sequence parallelism",
         "Data parallelism",
+        "What the 256 GPUs buy",
     ]
 
 
 @pytest.mark.parametrize(
     ("constraints", "field", "words"),
     [
-        (Constraints(tensor=2), "parallelism.tensor", "v1alpha1 workers run TP = SP = 1"),
-        (Constraints(sequence=4), "parallelism.sequence", "v1alpha1 workers run TP = SP = 1"),
+        (Constraints(tensor=3), "parallelism.tensor", "fill it in whole seats"),
+        (Constraints(sequence=16), "parallelism.sequence", "share one node of 8"),
         (Constraints(data=2), "parallelism.data", "replicas = 1"),
         (Constraints(pipeline=17), "parallelism.pipeline", "16 layers"),
         (Constraints(expert=12), "parallelism.expert", "whole pods of 8"),
@@ -117,6 +118,22 @@ def test_fixed_degrees_are_honoured() -> None:
     assert make(constraints=Constraints(expert=8)).degrees == Degrees(expert=8, pipeline=16)
     assert make(constraints=Constraints(pipeline=4)).degrees == Degrees(expert=64, pipeline=4)
     assert make(constraints=Constraints(expert=256, pipeline=1)).degrees == Degrees(expert=256, pipeline=1)
+
+
+def test_a_seat_has_more_gpus_only_where_one_is_too_small_and_then_the_plan_says_that_it_cannot_run() -> None:
+    planned = make(memory=5 << 20)
+    assert planned.degrees == Degrees(expert=4, pipeline=16, tensor=2)
+    assert [(one.field, one.value) for one in planned.unsupported] == [("parallelism.tensor", 2)]
+    assert "16 stages x 4 ranks = 64 ranks of 2 GPUs on 16 nodes" in planned.conclusion
+    assert [seat.gpu for seat in planned.layout.stages[0].seats] == [0, 2, 4, 6]
+    assert make().unsupported == ()
+
+
+def test_an_expert_too_large_for_a_node_is_refused_with_its_size() -> None:
+    """One expert of 3 * 64 * 2^20 * 4 bytes = 768 MiB, on 8 GPUs 96 MiB."""
+    shape = replace(SHAPE, expert_ffn=1 << 20)
+    with pytest.raises(PlanError, match=r"one expert has 768 MiB, and 96 MiB even split over the 8 GPUs of a seat"):
+        plan(shape, hardware(memory=64 << 20), WORKLOAD, Constraints())
 
 
 def test_a_node_too_small_names_the_numbers() -> None:
