@@ -69,6 +69,12 @@ def test_eight_ranks_give_the_tokens_of_one(cluster: LocalCluster, alone: list[l
     assert cluster.generate(PROMPTS, NEW_TOKENS) == alone
 
 
+def test_a_lane_with_few_blocks_that_lets_few_wait_serves_all_in_the_end(model: Path, alone: list[list[int]]) -> None:
+    engine = {"blocks_per_lane": 4, "max_sequence_length": 64, "max_waiting": 1}
+    with LocalCluster(model, stages=1, ranks=1, engine=engine) as cluster:
+        assert cluster.generate(PROMPTS, NEW_TOKENS) == alone
+
+
 def test_ranks_tell_their_load(cluster: LocalCluster) -> None:
     cluster.generate([[1, 2, 3]] * 4, 4)
     seats = cluster.crew.seats()

@@ -24,7 +24,7 @@ MAX_QUEUED_BYTES = 1 << 30
 
 @dataclass(kw_only=True)
 class Stream:
-    """One prompt on its way. `lane` is where it is now; None while it looks for one."""
+    """One prompt on its way. `lane` is where it is now; None while it looks for one, not before `not_before`."""
 
     index: int
     request: bytes
@@ -34,6 +34,7 @@ class Stream:
     on_token: Callable[[int, int], None] | None
     generated: list[int] = field(default_factory=list)
     lane: int | None = None
+    not_before: float = 0.0
     is_done: bool = False
 
 
@@ -83,7 +84,7 @@ class LocalClient:
                     self._dial(lane)
         lanes = sorted(lane for lane, connection in self._connections.items() if connection.phase is Phase.OPEN)
         for stream in streams:
-            if stream.lane is None and not stream.is_done and lanes:
+            if stream.lane is None and not stream.is_done and lanes and now >= stream.not_before:
                 self._place(stream, lanes[stream.index % len(lanes)])
         return all(stream.is_done for stream in streams)
 
@@ -133,9 +134,11 @@ class LocalClient:
             self._take(self._streams[message.request], message)
 
     def _take(self, stream: Stream, message: Emitted | Returned | Refused) -> None:
-        if isinstance(message, Refused):
+        if isinstance(message, Refused) and message.code != "overloaded":
             raise ValueError(f"{message.code}: {message.message}")
-        if isinstance(message, Returned):
+        if isinstance(message, Refused):
+            stream.lane, stream.not_before = None, time.monotonic() + RETRY_S
+        elif isinstance(message, Returned):
             stream.lane = None
             self.num_resubmitted += 1
         elif message.position == len(stream.generated):
