@@ -70,7 +70,7 @@ def test_refusals_of_the_planner_name_the_field_of_the_spec() -> None:
     done = run("plan", "-f", "-", text=yaml.safe_dump(values))
     assert done.returncode == 2
     assert done.stderr == (
-        "error: stdin: spec.parallelism.pipeline = 99: a stage needs at least one of the 16 layers; use 1 to 16, or "
+        "error: stdin: spec.parallelism.pipeline = 99: a stage needs at least one of the 2 layers; use 1 to 2, or "
         "auto\n"
     )
 
