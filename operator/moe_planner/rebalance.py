@@ -1,0 +1,140 @@
+"""Another placement of a running stage for the loads that were measured: worth its moves, and within a budget of them.
+
+Pure. The moves are planned ones: the operator goes from the running layout to this one by home(), load first.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import inf
+
+from moe_planner.balance import balance
+from moe_planner.filling import fill
+from moe_planner.layout import StageLayout
+from moe_planner.loads import Rates
+from moe_planner.moves import Move, Rehosting, Room
+from moe_planner.packing import Packing, packing_of, spots_of, weigh
+from moe_planner.refining import Change, apply, best_change, undo
+
+HYSTERESIS = 0.1
+"""The share by which the busiest rank must get less busy before anything moves."""
+_AS_GOOD = 1.01
+
+
+def rebalance(
+    stage: StageLayout,
+    rates: Rates,
+    *,
+    batch: int,
+    budget: int,
+    room: Room,
+    wanted: Mapping[int, int] | None = None,
+    hysteresis: float = HYSTERESIS,
+    racks: Mapping[str, str] | None = None,
+) -> Rehosting:
+    """The stage with at most `budget` copies loaded elsewhere; itself where that gains less than `hysteresis`.
+
+    `wanted` are the copies that each expert should have by these rates (copies.wanted_copies): extra ones of experts
+    that cooled down make way for those of hot ones. While something is masked, loading or without a host nothing is
+    rebalanced: healing comes first.
+    """
+    unsettled = stage.masked or any(copy.state == "loading" for copy in stage.copies)
+    if unsettled or not stage.experts or stage.coverage == 0 or budget < 1:
+        return _nothing(stage)
+    counts = [_counts(stage)]
+    if wanted is not None:
+        counts.append(_next_counts(stage, wanted, rates, budget))
+    options = [_relieved(stage, one, rates, batch, budget, room, racks) for one in counts]
+    judged = [(balance(one, rates, batch=batch).worst, len(moves_between(stage, one)), one) for one in options]
+    legal = [one for one in judged if one[1] <= budget]
+    worst, _, best = min(legal, key=lambda one: one[:2], default=(inf, 0, stage))
+    if worst > (1 - hysteresis) * balance(stage, rates, batch=batch).worst:
+        return _nothing(stage)
+    return _rehosting(stage, best)
+
+
+def moves_between(before: StageLayout, after: StageLayout) -> tuple[Move, ...]:
+    """What has to be loaded on the way from one placement to the other, by expert."""
+    moves = []
+    for expert in before.experts:
+        if before.copies_of(expert) == after.copies_of(expert):
+            continue
+        old, new = before.hosts(expert), after.hosts(expert)
+        left = iter([rank for rank in old if rank not in new])
+        gained = (rank for rank in new if rank not in old)
+        moves += [Move(expert=expert, from_rank=next(left, None), to_rank=rank) for rank in gained]
+    return tuple(moves)
+
+
+def _relieved(
+    stage: StageLayout,
+    counts: Mapping[int, int],
+    rates: Rates,
+    batch: int,
+    budget: int,
+    room: Room,
+    racks: Mapping[str, str] | None,
+) -> StageLayout:
+    """The stage with so many copies of each expert, and then the best changes that the rest of the budget allows."""
+    weights = weigh(counts, rates, ranks=len(stage.ranks), batch=batch)
+    packing = packing_of(stage, weights, spots_of(stage, racks), room.experts_per_rank)
+    for expert, number in counts.items():
+        while len(packing.hosts[expert]) > number:
+            packing.remove(expert, max(packing.hosts[expert], key=lambda rank: _needless(packing, expert, rank)))
+    lacking = sum(number - len(packing.hosts[expert]) for expert, number in counts.items())
+    if _has_room(packing, counts, lacking):
+        fill(packing, counts)
+        _relieve(packing, budget - lacking)
+    return replace(stage, copies=packing.copies())
+
+
+def _needless(packing: Packing, expert: int, rank: int) -> tuple[int, int, float, int]:
+    """The copy to give up is near to others, on a busy rank."""
+    pods, racks = packing.closeness(expert, rank, without=rank)
+    return pods, racks, packing.costs[rank], rank
+
+
+def _has_room(packing: Packing, counts: Mapping[int, int], lacking: int) -> bool:
+    free = [rank for rank in packing.spots if packing.is_open(rank)]
+    if packing.most_held is None:
+        return True
+    return sum(packing.most_held - len(packing.held[rank]) for rank in free) >= lacking
+
+
+def _relieve(packing: Packing, budget: int) -> None:
+    """Makes the changes until none helps or the budget is spent; takes the last ones back that gained next to none."""
+    changes: list[Change] = []
+    worst = [max(packing.costs.values())]
+    while budget > 0 and (change := best_change(packing, loads=budget)) is not None:
+        apply(packing, change)
+        budget -= change.loads
+        changes.append(change)
+        worst.append(max(packing.costs.values()))
+    enough = next(index for index, cost in enumerate(worst) if cost <= min(worst) * _AS_GOOD)
+    for change in reversed(changes[enough:]):
+        undo(packing, change)
+
+
+def _counts(stage: StageLayout) -> dict[int, int]:
+    return {expert: len(stage.hosts(expert)) for expert in stage.experts}
+
+
+def _next_counts(stage: StageLayout, wanted: Mapping[int, int], rates: Rates, budget: int) -> dict[int, int]:
+    """All that may go, and of what is lacking the hottest, as many as the budget allows."""
+    counts = {expert: min(number, wanted[expert]) for expert, number in _counts(stage).items()}
+    lacking = [expert for expert, number in counts.items() for _ in range(wanted[expert] - number)]
+    hottest = sorted(lacking, key=lambda expert: (-rates[expert] / counts[expert], expert))
+    for expert in hottest[:budget]:
+        counts[expert] += 1
+    return counts
+
+
+def _nothing(stage: StageLayout) -> Rehosting:
+    return Rehosting(layout=stage, moves=(), lane_moves=(), lost_experts=(), homeless_lanes=())
+
+
+def _rehosting(before: StageLayout, after: StageLayout) -> Rehosting:
+    moves = moves_between(before, after)
+    moved = {(move.expert, move.from_rank) for move in moves}
+    gone = {*before.copies} - {*after.copies}
+    dropped = tuple(copy for copy in before.copies if copy in gone and (copy.expert, copy.rank) not in moved)
+    return replace(_nothing(after), moves=moves, dropped=dropped)
