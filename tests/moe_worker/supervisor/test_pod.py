@@ -143,6 +143,11 @@ class Pod:
             while ((await self.readiness())[0] == 200) != is_ready:  # noqa: ASYNC110  # a probe is asked, not told
                 await asyncio.sleep(0.01)
 
+    async def metrics(self) -> list[str]:
+        url = f"http://127.0.0.1:{self.settings.probe_port}/metrics"
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            return (await response.text()).splitlines()
+
     async def readiness(self) -> tuple[int, str]:
         url = f"http://127.0.0.1:{self.settings.probe_port}/readyz"
         async with aiohttp.ClientSession() as session, session.get(url) as response:
@@ -165,6 +170,7 @@ async def test_a_pod_starts_its_ranks_when_the_layout_names_it_and_is_ready_when
         report = await pod.until(lambda report: is_applied(report, 2))
         assert all(seat.address.startswith("127.0.0.1:") and seat.gpu.healthy for seat in report.seats)
         assert await pod.readiness() == (200, "ok\n")
+        assert 'moe_rank_serving{rank="0"} 1' in await pod.metrics()
         written = len(pod.api.reports)
         await asyncio.sleep(1.0)
         assert len(pod.api.reports) == written

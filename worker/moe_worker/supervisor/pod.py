@@ -15,6 +15,7 @@ from moe_worker.logs import Logger
 from moe_worker.rank_settings import RankFiles, RankSettings
 from moe_worker.settings import PodSettings
 from moe_worker.supervisor.crew import TICK_S, Crew
+from moe_worker.supervisor.exposition import exposition
 from moe_worker.supervisor.following import Follower
 from moe_worker.supervisor.forks import Forks, ForkServerGone
 from moe_worker.supervisor.incarnations import Incarnations
@@ -42,7 +43,7 @@ class Supervisor:
         self._writer = ReportWriter()
         self._report_wanted = asyncio.Event()
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._probes = Probes(self._lacks)
+        self._probes = Probes(self._lacks, lambda: exposition(self._crew.seats()))
         self._own = Follower(api, settings.stage_object, self._layout_changed, log)
         self._neighbours: dict[str, Follower] = {}
         self._tasks: list[asyncio.Task[None]] = []

@@ -1,4 +1,6 @@
-"""/healthz: the supervisor's loop turns. /readyz: the layout is applied, else what is lacking, a line each."""
+"""/healthz: the supervisor's loop turns. /readyz: the layout is applied, else what is lacking, a line each. /metrics:
+what the ranks have told, for Prometheus.
+"""
 
 from collections.abc import Callable
 
@@ -6,16 +8,23 @@ from aiohttp import web
 
 
 class Probes:
-    """`lacks` gives what keeps the pod from being ready; a kubelet asks now and then."""
+    """`lacks` gives what keeps the pod from being ready, `metrics` the text of a scrape; both are asked at times."""
 
-    def __init__(self, lacks: Callable[[], list[str]]) -> None:
+    def __init__(self, lacks: Callable[[], list[str]], metrics: Callable[[], str]) -> None:
         self._lacks = lacks
+        self._metrics = metrics
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> None:
         """Raises OSError when the port is taken."""
         app = web.Application()
-        app.add_routes([web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)])
+        app.add_routes(
+            [
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._show_metrics),
+            ]
+        )
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
@@ -30,3 +39,6 @@ class Probes:
     async def _readyz(self, _: web.Request) -> web.Response:
         lacks = self._lacks()
         return web.Response(status=503 if lacks else 200, text="\n".join(lacks or ["ok"]) + "\n")
+
+    async def _show_metrics(self, _: web.Request) -> web.Response:
+        return web.Response(text=self._metrics())
