@@ -9,7 +9,7 @@ SIZE = 4
 def running(number: int, num_prompt: int, pool: BlockPool, sampling: Sampling | None = None) -> Sequence:
     prompt = tuple(range(100 * number, 100 * number + num_prompt))
     sequence = Sequence(Submit(number.to_bytes(16, "big"), prompt, (), sampling or Sampling(), 9, ()), connection=1)
-    sequence.number = sequence.arrival = number
+    sequence.number = number
     sequence.blocks = [pool.take() for _ in range(-(-num_prompt // SIZE))]
     return sequence
 

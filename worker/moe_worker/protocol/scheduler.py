@@ -18,10 +18,13 @@ hold ends with the life, and so does the memory of it (restart).
 
 from bisect import bisect_left, insort
 from collections import Counter
+from operator import attrgetter
 
 from moe_worker.protocol.draft import Draft, Micro
 from moe_worker.protocol.pool import BlockPool
 from moe_worker.protocol.sequence import Sequence
+
+_order = attrgetter("order")
 
 
 class Scheduler:
@@ -53,7 +56,7 @@ class Scheduler:
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence that fits into an empty lane."""
         self._last_arrival += 1
-        sequence.arrival = self._last_arrival
+        sequence.order = (-sequence.priority, self._last_arrival)
         insort(self._waiting, sequence, key=_order)
 
     def remove(self, sequence: Sequence) -> None:
@@ -86,7 +89,8 @@ class Scheduler:
         for sequence in decoding:
             if sequence.number:
                 draft.take(sequence)
-        draft.prefill([one for one in self._in_order() if one.num_pending and not self._num_missing_blocks(one)])
+        rest = [one for one in self._running.values() if one.num_pending and not self._num_missing_blocks(one)]
+        draft.prefill(sorted(rest, key=_order))
         if not draft.segments:
             return None
         freed, self._freed = tuple(self._freed), []
@@ -94,16 +98,13 @@ class Scheduler:
 
     # Blocks for who runs.
 
-    def _in_order(self) -> list[Sequence]:
-        return sorted(self._running.values(), key=_order)
-
     def _num_missing_blocks(self, sequence: Sequence) -> int:
         return -(-len(sequence.tokens) // self._block_size) - len(sequence.blocks)
 
     def _grow(self) -> list[Sequence]:
         """Those with one token to compute, as many as a step takes, each with a place for it."""
         decoding: list[Sequence] = []
-        for sequence in self._in_order():
+        for sequence in sorted(self._running.values(), key=_order):
             if len(decoding) == self._max_step_tokens:
                 break
             if sequence.number and sequence.num_pending == 1 and self._find_place(sequence):
@@ -163,7 +164,7 @@ class Scheduler:
         num_missing = self._num_missing_blocks(sequence) - len(found)
         if num_missing <= self.pool.num_available_beside(found):
             return True
-        lower = [one for one in self._in_order() if one.priority < sequence.priority]
+        lower = sorted((one for one in self._running.values() if one.priority < sequence.priority), key=_order)
         held = Counter(block for one in lower for block in one.blocks)
         num_theirs = sum(self.pool.references(block) == held[block] for block in held.keys() - found)
         if num_missing > self.pool.num_available_beside(found) + num_theirs:
@@ -183,7 +184,3 @@ class Scheduler:
         self._running[sequence.number] = sequence
         self.tokens_admitted += len(sequence.tokens)
         self.tokens_found += sequence.scheduled
-
-
-def _order(sequence: Sequence) -> tuple[int, int]:
-    return sequence.order

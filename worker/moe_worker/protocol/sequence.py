@@ -12,12 +12,11 @@ class Sequence:
     `blocks` are its KV blocks in order of position, the first `num_announced` of them known to the other ranks; the
     last stage knows the first `num_told` tokens where the sampling needs them.
     `number` names it in the lane while it runs; every admission gives a new one, so tokens for an earlier life of it
-    fall through. `order` is its place among all of the lane.
+    fall through. `order` is its place among all of the lane, lower going first; the scheduler gives it once.
     """
 
     __slots__ = (
         "_block_names",
-        "arrival",
         "blocks",
         "connection",
         "max_tokens",
@@ -25,6 +24,7 @@ class Sequence:
         "num_prompt",
         "num_told",
         "number",
+        "order",
         "priority",
         "request",
         "sampling",
@@ -42,18 +42,13 @@ class Sequence:
         self.max_tokens = submit.max_tokens
         self.stop_tokens = frozenset(submit.stop_tokens)
         self.priority = submit.priority
-        self.arrival = 0
+        self.order = (0, 0)
         self.number = 0
         self.scheduled = 0
         self.blocks: list[int] = []
         self.num_announced = 0
         self.num_told = 0
         self._block_names: list[bytes] = []
-
-    @property
-    def order(self) -> tuple[int, int]:
-        """Lower goes first."""
-        return -self.priority, self.arrival
 
     @property
     def num_pending(self) -> int:
