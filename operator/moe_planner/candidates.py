@@ -78,12 +78,15 @@ def legal(problem: Problem, *, tensor: int = 1, sequence: int = 1, data: int = 1
     many seats as an expert has copies.
     """
     constraints, width = problem.constraints, tensor * sequence
+    seats = problem.hardware.gpus_per_node // width
     for pipeline in _pipelines(problem):
         most = _most_seats(problem, pipeline)
         affordable = max(1, problem.hardware.num_gpus // (pipeline * data * width))
         fixed = () if constraints.expert is None else (constraints.expert,)
         for expert in fixed or _whole_pods(min(most, affordable), problem.hardware.gpus_per_node, width):
             degrees = Degrees(expert=expert, pipeline=pipeline, tensor=tensor, sequence=sequence, data=data)
+            if expert > seats and expert % seats:
+                continue  # a fixed one that fills whole nodes with seats of one GPU need not with wider ones
             if problem.copies <= expert <= most and _survives_by_size(problem, degrees):
                 yield Candidate(problem=problem, degrees=degrees, copies=problem.copies)
 

@@ -44,3 +44,9 @@ def check_items(field: str, value: object) -> None:
     """Several of something, in an order."""
     if not isinstance(value, tuple):
         raise PlanError(field, shown(value), "must be a list", "write a list, which may be empty")
+
+
+def check_is(field: str, value: object, kind: type) -> None:
+    """A value of that type, where a wrong one would break what reads it."""
+    if not isinstance(value, kind):
+        raise PlanError(field, shown(value), f"must be a {kind.__name__}", "leave it out, or give one")

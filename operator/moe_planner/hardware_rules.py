@@ -1,6 +1,6 @@
 """What must hold of the hardware alone: sane figures, each node named once, and GPUs that are left to use."""
 
-from moe_planner.checks import check_items, check_real, check_whole
+from moe_planner.checks import check_is, check_items, check_real, check_whole
 from moe_planner.errors import PlanError
 from moe_planner.inputs import Gpu, Hardware, Link, NodePlace
 from moe_planner.limits import MOST_BYTES, MOST_GPUS, MOST_RATE, MOST_SECONDS, shown
@@ -38,6 +38,8 @@ def _check_nodes(hardware: Hardware) -> None:
 
 
 def _check_gpu(gpu: Gpu) -> None:
+    check_is("hardware.gpu", gpu, Gpu)
+    check_is("hardware.gpu.name", gpu.name, str)
     check_items("hardware.flops", gpu.flops)
     for pair in gpu.flops:
         if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], str):
@@ -48,6 +50,7 @@ def _check_gpu(gpu: Gpu) -> None:
 
 def _check_link(field: str, link: Link | None) -> None:
     if link is not None:
+        check_is(field, link, Link)
         check_real(f"{field}.bandwidth", link.bandwidth, least=1, most=MOST_RATE, can_be_least=True)
         check_real(f"{field}.latency", link.latency, most=MOST_SECONDS, can_be_least=True)
 

@@ -1,6 +1,6 @@
 """What must hold of a model's shape alone: every size sane, and none that contradicts another."""
 
-from moe_planner.checks import check_flag, check_items, check_real, check_whole
+from moe_planner.checks import check_flag, check_is, check_items, check_real, check_whole
 from moe_planner.errors import PlanError
 from moe_planner.limits import MOST_EXPERTS, MOST_EXPERTS_IN_ALL, MOST_LAYERS, shown
 from moe_planner.model import LatentAttention, ModelShape
@@ -23,6 +23,8 @@ _FLAGS = {
 def check_shape(shape: ModelShape) -> None:
     """Raises PlanError for the first rule that is broken, by the field of spec.model.shape."""
     _check_sizes(shape)
+    check_is("model.shape.family", shape.family, str)
+    _check_assumed(shape.assumed)
     for word, name in _FLAGS.items():
         check_flag(f"model.shape.{word}", getattr(shape, name))
     if shape.latent is not None:
@@ -61,7 +63,15 @@ def _check_sizes(shape: ModelShape) -> None:
         check_real(f"model.shape.{name}", number, most=_MOST_BITS, can_be_least=True)
 
 
+def _check_assumed(assumed: tuple[tuple[str, str], ...]) -> None:
+    check_items("model.assumed", assumed)
+    for pair in assumed:
+        if not isinstance(pair, tuple) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+            raise PlanError("model.assumed", shown(pair), "must be a size and where it is from", "write two texts")
+
+
 def _check_latent(latent: LatentAttention) -> None:
+    check_is("model.shape.latentAttention", latent, LatentAttention)
     sizes = {
         "keyValueRank": latent.kv_rank,
         "ropeSize": latent.rope_dim,

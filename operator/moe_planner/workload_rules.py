@@ -1,7 +1,7 @@
 """What must hold of workload, targets, loads and measurements: sane numbers, and lengths that fit each other."""
 
-from moe_planner.calibration import Calibration
-from moe_planner.checks import check_items, check_one_of, check_real, check_whole
+from moe_planner.calibration import Calibration, Correction
+from moe_planner.checks import check_is, check_items, check_one_of, check_real, check_whole
 from moe_planner.errors import PlanError
 from moe_planner.inputs import Loads, Targets, Workload
 from moe_planner.limits import MOST_RATE, MOST_SECONDS, MOST_TOKENS, shown
@@ -62,6 +62,8 @@ def check_calibration(calibration: Calibration) -> None:
     """Raises PlanError for a correction that corrects nothing."""
     check_items("measured", calibration.corrections)
     for one in calibration.corrections:
+        check_is("measured", one, Correction)
+        check_is("measured", one.name, str)
         field = f"measured.{shown(one.name)}"
         check_real(field, one.factor, most=_MOST_FACTOR)
         check_real(field, one.error, most=_MOST_FACTOR, can_be_least=True)
