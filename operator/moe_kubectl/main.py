@@ -1,22 +1,25 @@
-"""The command line: `kubectl-moe plan | status | map`. Parses, calls, prints; decides nothing."""
+"""The command line: `kubectl-moe plan | init | status | map`. Parses, calls, prints; decides nothing."""
 
 import json
 import sys
 from enum import StrEnum
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
 from rich.console import Console, RenderableType
 
-from moe_api import problems
 from moe_api.deployment import MoEDeployment
-from moe_api.planning import plan_deployment
 from moe_kubectl.errors import CommandError
-from moe_kubectl.files import read_deployment
+from moe_kubectl.files import read_config
+from moe_kubectl.initial import initial_deployment, name_of
+from moe_kubectl.plan_command import Asked, answer
 from moe_planner.errors import PlanError
-from moe_planner.render import as_text
-from moe_planner.values import as_dict
+from moe_planner.profiles import NAMES
+
+if TYPE_CHECKING:
+    from moe_kubectl.api import KubeCluster
 
 _PIPE_COLUMNS = 240
 _MAP_COLUMNS = 1000
@@ -29,7 +32,34 @@ class Format(StrEnum):
 
 
 Output = Annotated[Format, typer.Option("-o", "--output", help="How to print the result.")]
-File = Annotated[str, typer.Option("-f", "--filename", help="YAML or JSON file with one MoEDeployment; - for stdin.")]
+File = Annotated[
+    str | None,
+    typer.Option("-f", "--filename", help="A MoEDeployment, or a bare planning file; - for stdin."),
+]
+Model = Annotated[str | None, typer.Option("--model", help="Folder with a config.json, instead of the file's model.")]
+Gpus = Annotated[int | None, typer.Option("--gpus", min=1, help="GPUs in all.")]
+Nodes = Annotated[int | None, typer.Option("--nodes", min=1, help="Nodes.")]
+GpusPerNode = Annotated[int | None, typer.Option("--gpus-per-node", min=1, help="GPUs of each node.")]
+Hardware = Annotated[str | None, typer.Option("--hardware", help=f"Profile of the GPUs: {', '.join(NAMES)}.")]
+Fix = Annotated[
+    list[str] | None, typer.Option("--fix", help="Fix ep, pp, tp, sp, dp or copies, e.g. ep=16; may be given again.")
+]
+Objective = Annotated[str | None, typer.Option("--objective", help="balance, cheapest or fastest.")]
+LoadsOption = Annotated[
+    str | None, typer.Option("--loads", help="uniform, zipf, zipf:EXPONENT, or a file of measured counts.")
+]
+Fail = Annotated[
+    str | None, typer.Option("--fail", help="Show what a loss moves and loses, e.g. node-3,gpu:7/2 (GPU 2 of node 7).")
+]
+Compare = Annotated[
+    str | None,
+    typer.Option("--compare", help="Show this file's plan beside; the same file shows what the flags change."),
+]
+RecountOption = Annotated[
+    str | None,
+    typer.Option("--recount", help="Count the MoEStages and pods of this file again; exit code 1 if they differ."),
+]
+SvgOption = Annotated[str | None, typer.Option("--svg", help="Write the expert map and the memory bars as a picture.")]
 Name = Annotated[str | None, typer.Argument(help="The MoEDeployment; every one of the namespace when left out.")]
 Namespace = Annotated[str | None, typer.Option("-n", "--namespace", help="Default: that of the kubeconfig's context.")]
 Kubeconfig = Annotated[str | None, typer.Option(help="Path of the kubeconfig. Default: $KUBECONFIG, ~/.kube/config.")]
@@ -46,18 +76,67 @@ app = typer.Typer(
 
 
 @app.command()
-def plan(filename: File, output: Output = Format.TABLE) -> None:
-    """Show the layout that a MoEDeployment would get, and why. Needs no cluster."""
-    deployment = read_deployment(filename)
-    try:
-        planned = plan_deployment(deployment)
-    except PlanError as error:
-        source = "stdin" if filename == "-" else filename
-        raise CommandError(f"{source}: {problems.of_plan(error)}") from error
+def plan(
+    filename: File = None,
+    output: Output = Format.TABLE,
+    model: Model = None,
+    gpus: Gpus = None,
+    nodes: Nodes = None,
+    gpus_per_node: GpusPerNode = None,
+    hardware: Hardware = None,
+    fix: Fix = None,
+    objective: Objective = None,
+    loads: LoadsOption = None,
+    fail: Fail = None,
+    compare: Compare = None,
+    recount: RecountOption = None,
+    svg: SvgOption = None,
+) -> None:
+    """Show the layout that a MoEDeployment or planning file would get, and why. Needs no cluster."""
+    found = answer(
+        Asked(
+            file=filename,
+            model=model,
+            gpus=gpus,
+            nodes=nodes,
+            gpus_per_node=gpus_per_node,
+            hardware=hardware,
+            fix=tuple(fix or ()),
+            objective=objective,
+            loads=loads,
+            fail=fail,
+            compare=compare,
+            recount=recount,
+            svg=svg,
+        )
+    )
     if output is Format.TABLE:
-        sys.stdout.write(as_text(planned))
+        sys.stdout.write(found.text)
     else:
-        _print_values(as_dict(planned), output)
+        _print_values(found.values, output)
+    if not found.agrees:
+        raise typer.Exit(1)
+
+
+@app.command()
+def init(
+    model: Annotated[str, typer.Argument(help="Folder of a Hugging Face model, with its config.json.")],
+    name: Annotated[str | None, typer.Option("--name", help="Of the MoEDeployment. Default: the folder's.")] = None,
+    hardware: Hardware = None,
+    nodes: Annotated[int, typer.Option("--nodes", min=1, help="Nodes.")] = 1,
+    gpus_per_node: Annotated[int, typer.Option("--gpus-per-node", min=1, help="GPUs of each node.")] = 8,
+) -> None:
+    """Write a MoEDeployment for a model's folder, to be edited and applied."""
+    folder = Path(model).resolve().name
+    wanted: dict[str, Any] = {"nodes": nodes, "gpusPerNode": gpus_per_node}
+    known = {"profile": hardware} if hardware else {"gpuMemory": "80G"}
+    try:
+        text = initial_deployment(
+            read_config(model), name=name or name_of(folder), folder=folder, hardware=wanted | known
+        )
+    except PlanError as error:
+        raise CommandError(f"{model}: {error}") from error
+    sys.stdout.write(text)
 
 
 @app.command()
@@ -68,18 +147,15 @@ def status(
     kubeconfig: Kubeconfig = None,
     context: Context = None,
 ) -> None:
-    """Show conditions, experts and the last failovers."""
-    from moe_kubectl.api import connect, current_namespace  # the API client takes a second, and plan needs none
+    """Show conditions, experts, the plan's verdicts and the last failovers."""
     from moe_kubectl.views import status_view
 
-    cluster = connect(kubeconfig, context)
-    namespace = namespace or current_namespace(kubeconfig, context)
-    chosen = _choose(cluster.deployments(namespace), name, namespace)
+    cluster, chosen = _chosen(name, namespace, kubeconfig, context)
     if output is not Format.TABLE:
         _print_values([deployment.dump() for deployment in chosen], output)
         return
     for deployment in chosen:
-        _print(status_view(deployment, cluster.stages(namespace, deployment.metadata.name)))
+        _print(status_view(deployment, cluster.stages(deployment.metadata.namespace, deployment.metadata.name)))
 
 
 @app.command(name="map")
@@ -91,14 +167,11 @@ def map_(
     context: Context = None,
 ) -> None:
     """Draw the expert map: stages as rows, GPUs as cells, masked GPUs and moved experts marked."""
-    from moe_kubectl.api import connect, current_namespace  # the API client takes a second, and plan needs none
     from moe_kubectl.expert_map import as_values, expert_map
     from moe_kubectl.views import map_view
 
-    cluster = connect(kubeconfig, context)
-    namespace = namespace or current_namespace(kubeconfig, context)
-    chosen = _choose(cluster.deployments(namespace), name, namespace)
-    maps = {d.metadata.name: expert_map(d, cluster.stages(namespace, d.metadata.name)) for d in chosen}
+    cluster, chosen = _chosen(name, namespace, kubeconfig, context)
+    maps = {d.metadata.name: expert_map(d, cluster.stages(d.metadata.namespace, d.metadata.name)) for d in chosen}
     if output is not Format.TABLE:
         values = [{"deployment": deployment, "stages": as_values(rows)} for deployment, rows in maps.items()]
         _print_values(values, output)
@@ -106,6 +179,17 @@ def map_(
     for deployment, rows in maps.items():
         _print(deployment)
         _print(map_view(rows), columns=_MAP_COLUMNS)
+
+
+def _chosen(
+    name: str | None, namespace: str | None, kubeconfig: str | None, context: str | None
+) -> tuple["KubeCluster", list[MoEDeployment]]:
+    """The cluster, and the deployments of that name in the namespace."""
+    from moe_kubectl.api import connect, current_namespace  # the API client takes a second, and plan needs none
+
+    cluster = connect(kubeconfig, context)
+    namespace = namespace or current_namespace(kubeconfig, context)
+    return cluster, _choose(cluster.deployments(namespace), name, namespace)
 
 
 def _choose(found: list[MoEDeployment], name: str | None, namespace: str) -> list[MoEDeployment]:
@@ -129,7 +213,7 @@ def _print_values(values: Any, output: Format) -> None:
 
 
 def main() -> None:
-    """Exit codes: 0 done, 2 wrong input or no answer."""
+    """Exit codes: 0 done, 1 a recount differs, 2 wrong input or no answer."""
     try:
         app()
     except CommandError as error:

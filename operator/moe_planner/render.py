@@ -1,19 +1,22 @@
 """A plan for people: reasoning, layout, verification and alternatives, for a terminal of 120 columns."""
 
+import re
 from collections.abc import Sequence
 
 from moe_planner.amounts import count, decimal, gib, seconds
 from moe_planner.layout import StageLayout
 from moe_planner.result import Alternative, Check, Degrees, Plan
-from moe_planner.tables import table, wrapped
+from moe_planner.tables import annotated, table, wrapped
 
 _MAX_STAGES_SHOWN = 64
+_UNITS = ("Bytes", "Seconds")
 
 
-def as_text(plan: Plan) -> str:
-    """The whole plan. Its parts stand apart by an empty line, the conclusion first."""
+def as_text(plan: Plan, *, answer: str = "") -> str:
+    """The whole plan, its parts apart by an empty line: the conclusion first, then an `answer` where there is one."""
     parts = [
         "\n".join(wrapped(plan.conclusion)),
+        answer,
         reasoning_text(plan),
         layout_text(plan),
         verification_text(plan.verification),
@@ -54,13 +57,7 @@ def verification_text(checks: Sequence[Check]) -> str:
         (c.verdict, c.name, amount(c.value, c.unit), amount(c.limit, c.unit), _margin(c), _error(c), c.basis)
         for c in checks
     ]
-    header, *lines = table(head, rows).splitlines()
-    shown = [header]
-    for check, line in zip(checks, lines, strict=True):
-        shown.append(line)
-        for words in (check.formula, check.note, _bound(check)):
-            shown.extend(wrapped(words, " " * 13) if words else ())
-    return "\n".join(shown)
+    return annotated(head, rows, [(check.formula, check.note, _bound(check)) for check in checks])
 
 
 def alternatives_text(alternatives: Sequence[Alternative]) -> str:
@@ -93,16 +90,24 @@ def degrees_name(degrees: Degrees) -> str:
 
 
 def figures_text(figures: Sequence[tuple[str, float]]) -> str:
-    """Names and values, in the unit that a name ends in or has in it."""
-    return ", ".join(f"{name} {_figure(name.lower(), value)}" for name, value in figures)
+    """Names in words, and values in the unit that a name has in it."""
+    return ", ".join(f"{figure_name(name)} {figure_text(name, value)}" for name, value in figures)
 
 
-def _figure(name: str, value: float) -> str:
-    if "bytes" in name:
+def figure_name(name: str) -> str:
+    """A figure's name in words: memoryBytesPerGPU -> memory per GPU."""
+    parts = re.split(r"(?<=[a-z])(?=[A-Z])", name)
+    return " ".join(part if part.isupper() else part.lower() for part in parts if part not in _UNITS)
+
+
+def figure_text(name: str, value: float) -> str:
+    """A figure's value, in the unit that its name has in it."""
+    words = name.lower()
+    if "bytes" in words:
         return gib(value)
-    if "seconds" in name:
+    if "seconds" in words:
         return seconds(value)
-    return f"{value:.1%}" if "share" in name else f"{value:.6g}"
+    return f"{value:.1%}" if "share" in words else f"{value:.6g}"
 
 
 def amount(value: float, unit: str) -> str:
@@ -116,8 +121,14 @@ def amount(value: float, unit: str) -> str:
             return f"{value:.4%}" if value < 0.01 else f"{value:.1%}"
         case "":
             return f"{value:.4g}"
+        case _ if unit.endswith("/s"):
+            return decimal(value, unit)
         case _:
-            return decimal(value, unit) if unit.endswith("/s") else f"{value:.6g} {unit}"
+            return f"{value:.6g} {_singular(unit) if value == 1 else unit}"
+
+
+def _singular(unit: str) -> str:
+    return "copy" if unit == "copies" else unit.removesuffix("s")
 
 
 def _margin(check: Check) -> str:
@@ -129,7 +140,9 @@ def _error(check: Check) -> str:
 
 
 def _bound(check: Check) -> str:
-    return f"bound: {check.bound}" if check.bound and check.verdict != "holds" else ""
+    """What the value runs into, where it misses its limit and the note has not said so."""
+    is_told = check.verdict == "holds" or check.bound in check.note
+    return f"bound: {check.bound}" if check.bound and not is_told else ""
 
 
 def _layers(stage: StageLayout) -> str:

@@ -13,6 +13,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line for row in [header, *rows] for line in _row(row, widths))
 
 
+def annotated(header: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[Sequence[str]]) -> str:
+    """A table with words below each row, indented to the second column; empty ones are left out."""
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header) - 1)]
+    lead = " " * (widths[0] + len(_GAP))
+    lines = _row(header, widths)
+    for row, below in zip(rows, words, strict=True):
+        lines.extend(_row(row, widths))
+        lines.extend(line for text in below if text for line in wrapped(text, lead))
+    return "\n".join(lines)
+
+
 def wrapped(text: str, lead: str = "") -> list[str]:
     """Lines of at most 120 columns: the first begins with `lead`, the others below its end."""
     hanging = " " * len(lead)

@@ -1,0 +1,63 @@
+"""`kubectl-moe init`: a MoEDeployment for a model's folder, as text to edit. Reads nothing but the config."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from moe_api import names
+from moe_api.shape import shape_spec
+from moe_kubectl.errors import CommandError
+from moe_kubectl.files import load_deployment
+from moe_planner.families import read_shape
+from moe_planner.model import ModelShape
+
+_BLOCK = 16
+_MOST_SEQUENCE = 8192
+_DTYPES = {2: "bfloat16", 4: "float32"}
+_HEAD = """\
+# Written by kubectl-moe init. See what it comes to: kubectl-moe plan -f FILE
+# Look at: the volume with the checkpoint, hardware, workload, targets.
+"""
+
+
+def initial_deployment(config: Mapping[str, Any], *, name: str, folder: str, hardware: Mapping[str, Any]) -> str:
+    """The YAML. Raises PlanError for a config of no known family, CommandError for a name that cannot be one."""
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name) or len(name) > names.MAX_DEPLOYMENT_NAME:
+        raise CommandError(
+            f"--name {name}: names are lower-case letters, digits and dashes, at most {names.MAX_DEPLOYMENT_NAME} "
+            "of them; give another name"
+        )
+    shape = read_shape(config)
+    values = _values(shape, name, folder, hardware)
+    load_deployment(values, "the MoEDeployment")
+    return _HEAD + yaml.safe_dump(values, sort_keys=False, width=120)
+
+
+def name_of(folder: str) -> str:
+    """A resource's name from a folder's: "Qwen3-30B-A3B" -> "qwen3-30b-a3b"."""
+    plain = re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-")
+    return plain[: names.MAX_DEPLOYMENT_NAME].strip("-") or "model"
+
+
+def _values(shape: ModelShape, name: str, folder: str, hardware: Mapping[str, Any]) -> dict[str, Any]:
+    longest = min(shape.max_positions, _MOST_SEQUENCE)
+    blocks = -(-2 * longest // _BLOCK)
+    claim = {"persistentVolumeClaim": {"claimName": "models", "readOnly": True}}
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.DEPLOYMENT_KIND,
+        "metadata": {"name": name},
+        "spec": {
+            "model": {
+                "source": {"volume": claim, "path": folder},
+                "dtype": _DTYPES.get(shape.bytes_per_number, "bfloat16"),
+                "shape": shape_spec(shape).dump(),
+            },
+            "hardware": dict(hardware),
+            "workload": {"batchSize": 64, "minSequenceLength": 128, "maxSequenceLength": longest},
+            "targets": {"timeToFirstToken": "10s", "timePerOutputToken": "100ms"},
+            "engine": {"blockSize": _BLOCK, "blocksPerLane": blocks, "maxSequenceLength": longest},
+        },
+    }
