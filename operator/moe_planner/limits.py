@@ -28,7 +28,7 @@ _EXACT = 10**18
 def shown(value: object) -> str:
     """A value as an error shows it: as it was written, cut where it is long, quoted where it would not be seen."""
     if isinstance(value, int) and abs(value) > _EXACT:
-        return f"{'-' if value < 0 else ''}about 2^{value.bit_length()}"
+        return f"about {'-' if value < 0 else ''}2^{value.bit_length()}"
     if isinstance(value, str) and value.isprintable() and value.strip() and len(value) <= _SHORT.maxstring:
         return value
     try:

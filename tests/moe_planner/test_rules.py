@@ -214,7 +214,7 @@ def test_an_error_never_fails_to_print_its_value() -> None:
     assert str(refused(shape=replace(SHAPE, hidden=10**5000))) == (
         "model.shape.hiddenSize = about 2^16610: must be at most 1000000000; write the true number"
     )
-    assert "about -2^" not in str(refused(hardware=replace(hardware(), gpu_memory_bytes=-(10**5000))))
+    assert refused(hardware=replace(hardware(), gpu_memory_bytes=-(10**5000))).value == "about -2^16610"
 
 
 def test_sane_extremes_are_taken() -> None:
