@@ -2,9 +2,13 @@
 
 from dataclasses import replace
 
+from moe_planner.checks import check_whole
 from moe_planner.errors import PlanError
 from moe_planner.limits import shown
 from moe_planner.model import ModelShape
+from moe_planner.shape_rules import check_shape
+
+_MOST_PARAMETERS = 10**18
 
 
 def shape_from_totals(
@@ -25,15 +29,16 @@ def shape_from_totals(
     """The shape whose experts take what attention, router, norms and embeddings leave of the parameters.
 
     The experts' width is p / (matrices * hidden) for p = (parameters - the rest) / (layers * experts) numbers in an
-    expert. Raises PlanError when nothing is left.
+    expert. Raises PlanError when nothing is left, and for sizes that cannot be.
     """
+    check_whole("model.parameters", parameters, most=_MOST_PARAMETERS)
     rest = ModelShape(
         layers=layers,
         experts=experts,
-        experts_per_token=experts_per_token or 1,
+        experts_per_token=1 if experts_per_token is None else experts_per_token,
         hidden=hidden,
         heads=heads,
-        kv_heads=kv_heads or heads,
+        kv_heads=heads if kv_heads is None else kv_heads,
         head_dim=head_dim,
         expert_ffn=0,
         vocab=vocab,
@@ -43,8 +48,9 @@ def shape_from_totals(
         family="declared",
         has_head_norms=False,
     )
+    check_shape(replace(rest, expert_ffn=1))
     matrices = 3 if gated else 2
-    width = (parameters - rest.parameters) // max(1, layers * experts * matrices * hidden)
+    width = (parameters - rest.parameters) // (layers * experts * matrices * hidden)
     if width < 1:
         raise PlanError(
             "model.parameters",

@@ -41,3 +41,20 @@ def test_parameters_that_leave_nothing_for_experts_are_refused() -> None:
         "model.parameters = 10000000: attention, routers and embeddings alone have 16925184, so nothing is left for "
         "experts; write the parameters of the whole model, or fewer layers or a smaller hidden size"
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"parameters": 1e10}, "model.parameters"),
+        ({"layers": 0}, "model.shape.layers"),
+        ({"hidden": -1}, "model.shape.hiddenSize"),
+        ({"experts_per_token": 17}, "model.shape.expertsPerToken"),
+        ({"experts_per_token": 0}, "model.shape.expertsPerToken"),
+        ({"kv_heads": 5}, "model.shape.keyValueHeads"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused_by_their_field(changes: dict[str, object], field: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        document(**changes)
+    assert caught.value.field == field
