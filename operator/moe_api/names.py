@@ -92,6 +92,9 @@ class Reason(StrEnum):
     GPU_HEALED = "GPUHealed"
     NODE_LOST = "NodeLost"
     RANK_RESTARTED = "RankRestarted"
+    TARGETS_HOLD = "TargetsHold"
+    TARGETS_MISSED = "TargetsMissed"
+    TARGETS_UNREACHABLE = "TargetsUnreachable"
     TARGETS_NOT_JUDGED = "TargetsNotJudged"
 
     CHECKPOINT_MISSING = "CheckpointMissing"
@@ -191,6 +194,15 @@ def stage_labels(deployment: str, replica: int, stage: int) -> dict[str, str]:
 def pod_labels(deployment: str, replica: int, stage: int, node_rank: int) -> dict[str, str]:
     """On a stage's pod."""
     return {**stage_labels(deployment, replica, stage), LABEL_NODE_RANK: str(node_rank)}
+
+
+def gateway_annotations() -> dict[str, str]:
+    """Where a Prometheus that looks for annotations finds the metrics."""
+    return {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(GATEWAY_PORT),
+        "prometheus.io/path": "/metrics",
+    }
 
 
 def gateway_labels(deployment: str) -> dict[str, str]:

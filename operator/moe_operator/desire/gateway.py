@@ -29,7 +29,10 @@ def _deployment(deployment: MoEDeployment, images: Images) -> Json:
         "spec": {
             "replicas": deployment.spec.gateway.replicas,
             "selector": {"matchLabels": _selector(deployment)},
-            "template": {"metadata": {"labels": labels}, "spec": _pod_spec(deployment, images)},
+            "template": {
+                "metadata": {"labels": labels, "annotations": names.gateway_annotations()},
+                "spec": _pod_spec(deployment, images),
+            },
         },
     }
 

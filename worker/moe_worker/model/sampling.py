@@ -23,15 +23,15 @@ def sample(
     """One token per row of logits [rows, vocab]; `positions` are those that the tokens will stand at, `histories` the
     tokens before them where the sampling needs them.
     """
+    assert len(logits) == len(samplings) == len(positions) == len(histories), "one of each for every row"
     tokens: list[int] = logits.argmax(-1).tolist()
     logprobs: list[Logprobs | None] = [None] * len(tokens)
-    rows = zip(samplings, positions, histories, strict=True)
-    for index, (sampling, position, history) in enumerate(rows):
-        if not (_is_adjusted(sampling) or sampling.temperature > 0 or sampling.logprobs >= 0):
-            continue
-        row = logits[index].double().cpu()
+    wanted = [index for index, sampling in enumerate(samplings) if _needs_scores(sampling)]
+    rows = logits[wanted].double().cpu()
+    for index, row in zip(wanted, rows, strict=True):
+        sampling, position = samplings[index], positions[index]
         if _is_adjusted(sampling) or sampling.temperature > 0:
-            tokens[index] = _choose(_adjust(row, sampling, position, history), sampling, position)
+            tokens[index] = _choose(_adjust(row, sampling, position, histories[index]), sampling, position)
         if sampling.logprobs >= 0:
             logprobs[index] = _logprobs(row, tokens[index], sampling.logprobs)
     return tokens, logprobs
@@ -41,6 +41,11 @@ def uniform(seed: int, position: int) -> float:
     """The number in [0, 1) that decides the token at `position` of a request with this seed."""
     digest = hashlib.blake2b(struct.pack("<Qq", seed & 0xFFFFFFFFFFFFFFFF, position), digest_size=8).digest()
     return (int.from_bytes(digest, "little") >> 11) / (1 << 53)
+
+
+def _needs_scores(sampling: Sampling) -> bool:
+    """Whether the likeliest token's number is not all that is wanted of the row."""
+    return _is_adjusted(sampling) or sampling.temperature > 0 or sampling.logprobs >= 0
 
 
 def _is_adjusted(sampling: Sampling) -> bool:
