@@ -80,7 +80,7 @@ def _cache(problem: Problem) -> int:
 
 def _memory_floor(problem: Problem) -> Bound:
     hardware, weights = problem.hardware, _weights(problem)
-    share = weights / problem.capacity.good_gpus / hardware.gpu_memory_bytes
+    share = weights / max(1, problem.capacity.good_gpus) / hardware.gpu_memory_bytes
     return Bound(
         name="memory floor",
         target="memory_share",
@@ -92,7 +92,7 @@ def _memory_floor(problem: Problem) -> Bound:
 
 
 def _first_token_floor(problem: Problem, known: Speeds) -> Bound:
-    workload, gpus = problem.workload, problem.capacity.good_gpus
+    workload, gpus = problem.workload, max(1, problem.capacity.good_gpus)
     flop = problem.prefill_flops * workload.batch_size * workload.max_sequence_length
     return Bound(
         name="compute floor",

@@ -33,6 +33,13 @@ class Candidate:
         """Of the fullest replica: tokens of its decode step."""
         return -(-self.problem.workload.batch_size // self.degrees.data)
 
+    @property
+    def holds_batch(self) -> bool:
+        """Whether the lanes' KV caches take the whole batch at full length; else the youngest sequences wait."""
+        workload = self.problem.workload
+        in_lane = -(-self.sequences // self.degrees.expert)
+        return in_lane * workload.max_sequence_length <= workload.kv_tokens_per_lane
+
     @cached_property
     def memory(self) -> Memory:
         problem = self.problem

@@ -58,8 +58,9 @@ class Judge:
         return tuple(goal for goal in found if goal is not None)
 
     def missed(self, candidate: Candidate) -> int:
-        """How many targets the candidate misses that some layout may meet."""
-        return sum(1 for target, wanted in self._wanted if self._misses(candidate, target, wanted))
+        """How many targets the candidate misses that some layout may meet; a batch that must wait is one more."""
+        late = not candidate.holds_batch
+        return late + sum(1 for target, wanted in self._wanted if self._misses(candidate, target, wanted))
 
     def surely_missed(self, candidate: Candidate) -> int:
         """How many of them it misses with however many replicas; never more than `missed` of any number of them.
@@ -70,7 +71,10 @@ class Judge:
         alone, crowd = candidate.with_replicas(1), candidate.with_replicas(most_replicas(candidate))
         sure = {"memory_share": alone, "decode_throughput_per_gpu": alone, "time_per_output_token": crowd}
         others = [(target, value) for target, value in self._wanted if target in sure and target not in self._by_all]
-        return len(self._by_all) + sum(1 for target, value in others if self._misses(sure[target], target, value))
+        late = not crowd.holds_batch
+        return (
+            late + len(self._by_all) + sum(1 for target, value in others if self._misses(sure[target], target, value))
+        )
 
     def _beyond_bounds(self) -> Iterator[str]:
         for target, wanted in self._wanted:

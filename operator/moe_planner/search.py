@@ -6,7 +6,7 @@ fewest GPUs, then to the order of the degrees.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from moe_planner.candidates import Candidate, legal, most_replicas, widths
@@ -30,18 +30,28 @@ class Choice:
 
 
 def choose(problem: Problem) -> Choice:
-    """The best by the objective. Raises PlanError when nothing fits the nodes, or nothing that does fits the memory."""
+    """The best by the objective. Raises PlanError when nothing fits the nodes, or nothing that does fits the memory.
+
+    The cheapest and the fastest are told as if EP and PP were free: above all fixed ones ask what else would do.
+    """
     num_legal, fitting = _fitting(problem)
     best = _best(problem, fitting)
     free = problem.constraints.data is None and problem.constraints.replicas == 1
+    unfixed = _unfixed(problem)
+    rivals = fitting if unfixed == problem else _fitting(unfixed)[1]
     return Choice(
         best=best,
-        cheapest=cheapest(problem, fitting, replicas_are_free=free),
-        fastest=fastest(problem, fitting, replicas_are_free=free),
+        cheapest=cheapest(problem, rivals, replicas_are_free=free),
+        fastest=fastest(problem, rivals, replicas_are_free=free),
         others=_others(best, fitting),
         num_legal=num_legal,
         num_fitting=len(fitting),
     )
+
+
+def _unfixed(problem: Problem) -> Problem:
+    """The same without fixed EP and PP."""
+    return replace(problem, constraints=replace(problem.constraints, expert=None, pipeline=None))
 
 
 def balance_key(candidate: Candidate) -> Key:
@@ -52,8 +62,12 @@ def balance_key(candidate: Candidate) -> Key:
 
 
 def fastest_key(candidate: Candidate) -> Key:
-    """Shortest decode step, then fewest GPUs."""
-    return (candidate.decode_step, candidate.degrees.num_ranks, *balance_key(candidate))
+    """Shortest decode step of the whole batch, then fewest GPUs."""
+    return (*_speed(candidate), candidate.degrees.num_ranks, *balance_key(candidate))
+
+
+def _speed(candidate: Candidate) -> tuple[float, float]:
+    return (not candidate.holds_batch, candidate.decode_step)
 
 
 def cheapest(problem: Problem, fitting: list[Candidate], *, replicas_are_free: bool) -> Candidate | None:
@@ -78,7 +92,7 @@ def fastest(problem: Problem, fitting: list[Candidate], *, replicas_are_free: bo
     best: Candidate | None = None
     for candidate in fitting:
         quickest = candidate.with_replicas(most_replicas(candidate)) if replicas_are_free else candidate
-        if best is None or quickest.decode_step <= best.decode_step:
+        if best is None or _speed(quickest) <= _speed(best):
             as_quick = _fewest_replicas(candidate, quickest)
             best = as_quick if best is None else min(best, as_quick, key=fastest_key)
     return best
@@ -136,7 +150,7 @@ def _fewest_replicas(candidate: Candidate, quickest: Candidate) -> Candidate:
     low, high = candidate.degrees.data, quickest.degrees.data
     while low < high:
         middle = (low + high) // 2
-        if candidate.with_replicas(middle).decode_step <= quickest.decode_step:
+        if _speed(candidate.with_replicas(middle)) <= _speed(quickest):
             high = middle
         else:
             low = middle + 1

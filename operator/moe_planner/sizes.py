@@ -83,7 +83,7 @@ def _representatives(shape: ModelShape, stages: int) -> Iterable[int]:
 def _sums(shape: ModelShape) -> tuple[tuple[int, ...], ...]:
     """Sums over the first 0, 1, 2, ... layers of what a stage adds up, in the order of its fields."""
     cache = shape.kv_bytes_per_token_per_layer
-    sums = [(0, 0, 0, 0, 0, 0, 0)]
+    sums: list[tuple[int, ...]] = [(0, 0, 0, 0, 0, 0, 0)]
     for layer in range(shape.layers):
         has_window = layer in shape.window_layers
         own = (
