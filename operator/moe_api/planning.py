@@ -1,7 +1,7 @@
 """A MoEDeployment as the planner's values, and its plan: here operator and command agree on what is deployed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from moe_api.deployment import Degree, MoEDeployment, MoEDeploymentSpec, TargetsSpec
@@ -10,6 +10,7 @@ from moe_api.hardware import HardwareSpec, LinkSpec
 from moe_api.model import BYTES_PER_NUMBER, Dtype, ModelSpec
 from moe_api.quantity import parse_bytes, parse_rate, parse_seconds
 from moe_api.shape import read_shape_spec
+from moe_api.support import beyond_the_workers
 from moe_planner.calibration import Calibration
 from moe_planner.errors import PlanError
 from moe_planner.inputs import Constraints, Gpu, Hardware, Link, Loads, NodePlace, Targets, Workload
@@ -32,8 +33,8 @@ class PlannerInputs:
     loads: Loads = field(default_factory=Loads)
 
     def plan(self, calibration: Calibration | None = None) -> Plan:
-        """Raises moe_planner.errors.PlanError."""
-        return plan(
+        """The plan, with what the workers cannot run of it. Raises moe_planner.errors.PlanError."""
+        planned = plan(
             self.shape,
             self.hardware,
             self.workload,
@@ -42,6 +43,8 @@ class PlannerInputs:
             loads=self.loads,
             calibration=calibration or Calibration(),
         )
+        beyond = beyond_the_workers(self.shape)
+        return replace(planned, unsupported=(*planned.unsupported, *beyond)) if beyond else planned
 
 
 def plan_deployment(
@@ -86,9 +89,16 @@ def _hardware(spec: HardwareSpec, dtype: Dtype, nodes: Sequence[str] | None, pla
         inside=_link(spec.inside_node) or (named.inside if named else None),
         between=_link(spec.between_nodes) or (named.between if named else None),
         places=tuple(places)[: spec.nodes],
-        bad_gpus=frozenset((bad.node, bad.gpu) for bad in spec.bad_gpus or ()),
+        bad_gpus=_bad_gpus(spec, nodes),
         **{name: share for name, share in shares.items() if share is not None},
     )
+
+
+def _bad_gpus(spec: HardwareSpec, nodes: Sequence[str] | None) -> frozenset[tuple[str, int]]:
+    """Those on the nodes that are planned for; a bad GPU of another node is in nobody's way."""
+    bad = ((one.node, one.gpu) for one in spec.bad_gpus or ())
+    planned = None if nodes is None else frozenset(nodes[: spec.nodes])
+    return frozenset((node, gpu) for node, gpu in bad if planned is None or node in planned)
 
 
 def _memory(spec: HardwareSpec, named: Profile | None) -> int:

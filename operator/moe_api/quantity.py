@@ -11,7 +11,7 @@ from moe_api import rules
 QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?$"
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(h|ms|us|m|s))+$"
 
-_FACTORS = {
+_FACTORS: dict[str, int] = {
     "": 1,
     **{unit: 1000**power for power, unit in enumerate(("k", "M", "G", "T", "P", "E"), start=1)},
     **{unit: 1024**power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)},
@@ -53,7 +53,7 @@ def parse_rate(text: str) -> float:
 def _number(text: str) -> Decimal:
     number = re.match(r"[0-9.]+", text)
     assert number is not None, "the pattern begins with a digit"
-    return Decimal(number[0]) * _FACTORS[text[number.end() :]]
+    return Decimal(str(number[0])) * _FACTORS[text[number.end() :]]
 
 
 def _rate(text: str) -> str:

@@ -7,15 +7,12 @@ from typing import Any
 import yaml
 
 from moe_api import names
-from moe_api.shape import shape_spec
+from moe_kubectl.declared import declared_model, held_shape
 from moe_kubectl.errors import CommandError
 from moe_kubectl.files import load_deployment
-from moe_planner.families import read_shape
-from moe_planner.model import ModelShape
 
 _BLOCK = 16
 _MOST_SEQUENCE = 8192
-_DTYPES = {2: "bfloat16", 4: "float32"}
 _HEAD = """\
 # Written by kubectl-moe init. See what it comes to: kubectl-moe plan -f FILE
 # Look at: the volume with the checkpoint, hardware, workload, targets.
@@ -29,8 +26,7 @@ def initial_deployment(config: Mapping[str, Any], *, name: str, folder: str, har
             f"--name {name}: names are lower-case letters, digits and dashes, at most {names.MAX_DEPLOYMENT_NAME} "
             "of them; give another name"
         )
-    shape = read_shape(config)
-    values = _values(shape, name, folder, hardware)
+    values = _values(config, name, folder, hardware)
     load_deployment(values, "the MoEDeployment")
     return _HEAD + yaml.safe_dump(values, sort_keys=False, width=120)
 
@@ -41,8 +37,8 @@ def name_of(folder: str) -> str:
     return plain[: names.MAX_DEPLOYMENT_NAME].strip("-") or "model"
 
 
-def _values(shape: ModelShape, name: str, folder: str, hardware: Mapping[str, Any]) -> dict[str, Any]:
-    longest = min(shape.max_positions, _MOST_SEQUENCE)
+def _values(config: Mapping[str, Any], name: str, folder: str, hardware: Mapping[str, Any]) -> dict[str, Any]:
+    longest = min(held_shape(config).max_positions, _MOST_SEQUENCE)
     blocks = -(-2 * longest // _BLOCK)
     claim = {"persistentVolumeClaim": {"claimName": "models", "readOnly": True}}
     return {
@@ -50,11 +46,7 @@ def _values(shape: ModelShape, name: str, folder: str, hardware: Mapping[str, An
         "kind": names.DEPLOYMENT_KIND,
         "metadata": {"name": name},
         "spec": {
-            "model": {
-                "source": {"volume": claim, "path": folder},
-                "dtype": _DTYPES.get(shape.bytes_per_number, "bfloat16"),
-                "shape": shape_spec(shape).dump(),
-            },
+            "model": {"source": {"volume": claim, "path": folder}, **declared_model(config)},
             "hardware": dict(hardware),
             "workload": {"batchSize": 64, "minSequenceLength": 128, "maxSequenceLength": longest},
             "targets": {"timeToFirstToken": "10s", "timePerOutputToken": "100ms"},

@@ -69,7 +69,8 @@ def answer(asked: Asked) -> Answer:
 
 
 def _planned(source: Source | None, asked: Asked) -> Planned:
-    if asked.objective is not None and asked.objective not in OBJECTIVES:
+    objective = next((known for known in OBJECTIVES if known == asked.objective), None)
+    if asked.objective is not None and objective is None:
         raise CommandError(f"--objective {asked.objective}: is none of {', '.join(OBJECTIVES)}; use one of them")
     what_if = WhatIf(
         config=None if asked.model is None else read_config(asked.model),
@@ -79,7 +80,7 @@ def _planned(source: Source | None, asked: Asked) -> Planned:
         gpus_per_node=asked.gpus_per_node,
         hardware=asked.hardware,
         fix=parse_fixes(list(asked.fix)),
-        objective=asked.objective,
+        objective=objective,
     )
     try:
         edited = applied(source, what_if)

@@ -9,6 +9,7 @@ from rich.text import Text
 from moe_api.deployment import MoEDeployment
 from moe_api.stage import MoEStage, MoveStatus
 from moe_kubectl.expert_map import Cell, StageRow
+from moe_planner.render import amount
 
 _MOVES_SHOWN = 8
 _EXPERTS_SHOWN = 3
@@ -47,6 +48,7 @@ def status_view(deployment: MoEDeployment, stages: list[MoEStage]) -> Group:
     parts: list[Text | Table | str] = [summary]
     if status.conclusion:
         parts.append(Text(status.conclusion, style="dim"))
+    parts.extend(Text(words, style="yellow") for words in _verdicts(deployment))
     parts.append(_conditions(deployment))
     moves = sorted(((m, s) for s in stages for m in s.status.moves), key=lambda pair: pair[0].time)
     if moves:
@@ -116,6 +118,15 @@ def _remarks(rows: tuple[StageRow, ...]) -> list[Text]:
             lanes = ", ".join(str(lane) for lane in row.homeless_lanes)
             remarks.append(Text(f"{row.name}: no rank for lanes {lanes}", style="bold red"))
     return remarks
+
+
+def _verdicts(deployment: MoEDeployment) -> list[str]:
+    """The lines of the plan's verification that do not hold."""
+    return [
+        f"{one.verdict}: {one.name} {amount(one.value, one.unit)} of {amount(one.limit, one.unit)}, {one.bound}"
+        for one in deployment.status.verification
+        if one.verdict != "holds"
+    ]
 
 
 def _conditions(deployment: MoEDeployment) -> Table:

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from moe_api.shape import shape_spec
+from moe_api.deployment import Objective
+from moe_kubectl.declared import declared_model
 from moe_kubectl.errors import CommandError
 from moe_kubectl.files import Source
-from moe_planner.families import read_shape
 
 FIXABLE = {"ep": "expert", "pp": "pipeline", "tp": "tensor", "sp": "sequence", "dp": "data"}
-OBJECTIVES = ("balance", "cheapest", "fastest")
-_DTYPES = {2: "bfloat16", 4: "float32"}
+OBJECTIVES: tuple[Objective, ...] = ("balance", "cheapest", "fastest")
 _DECLARED = ("gpuMemory", "flops", "memoryBandwidth", "insideNode", "betweenNodes")
 
 
@@ -30,7 +29,7 @@ class WhatIf:
     gpus_per_node: int | None = None
     hardware: str | None = None
     fix: tuple[tuple[str, int], ...] = ()
-    objective: str | None = None
+    objective: Objective | None = None
 
 
 def parse_fixes(written: list[str]) -> tuple[tuple[str, int], ...]:
@@ -124,10 +123,7 @@ def _edit_deployment(values: dict[str, Any], what_if: WhatIf) -> None:
         for key in _DECLARED:
             hardware.pop(key, None)
     if what_if.config is not None:
-        shape = read_shape(what_if.config)
-        model = _part(spec, "model")
-        model["shape"] = shape_spec(shape).dump()
-        model["dtype"] = _DTYPES.get(shape.bytes_per_number, "bfloat16")
+        _part(spec, "model").update(declared_model(what_if.config))
     for name, degree in what_if.fix:
         if name == "copies":
             _part(spec, "experts")["copies"] = degree

@@ -48,7 +48,7 @@ class Picture:
 def draw(picture: Picture) -> str:
     """The SVG file. Same picture, same bytes."""
     svg = Svg()
-    y = _heading(svg, picture, _MARGIN)
+    y = _heading(svg, picture, float(_MARGIN))
     y = draw_legend(svg, _MARGIN, y, has_failures=bool(picture.after))
     cell = _cell_width(picture.stages.values())
     most = max((memory.total for memory in picture.memories.values()), default=0)
@@ -84,7 +84,7 @@ def _stage(svg: Svg, picture: Picture, key: StageKey, stage: StageLayout, cell: 
     _stage_label(svg, key, stage, len({replica for replica, _ in picture.stages}) > 1, top)
     pen = _Cells(svg, stage, picture.loads.get(key, {}), picture.after.get(key), cell, height)
     for number, pods in enumerate(lines):
-        x = _MARGIN + _LABEL
+        x = float(_MARGIN + _LABEL)
         for seats in pods:
             if has_nodes:
                 svg.text(x, top - 3, seats[0].node or "any node", style="dim tiny")
@@ -111,7 +111,7 @@ def _lines(seats: Sequence[Seat], cell: float) -> list[list[list[Seat]]]:
     """The pods of a stage, cut into lines that fit; a pod wider than a line is cut too."""
     most = max(1, int((_ROOM + _GAP) // (cell + _GAP)))
     lines: list[list[list[Seat]]] = [[]]
-    room = _ROOM
+    room = float(_ROOM)
     for _, group in groupby(seats, key=lambda seat: seat.pod):
         pod = list(group)
         for part in (pod[start : start + most] for start in range(0, len(pod), most)):

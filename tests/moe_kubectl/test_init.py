@@ -26,7 +26,7 @@ def test_every_familys_deployment_declares_its_whole_shape(tmp_path: Path, confi
     done = run("init", str(folder_of(tmp_path, config)), "--hardware", "h200", "--nodes", "4")
     assert (done.returncode, done.stderr) == (0, "")
     deployment = MoEDeployment.load(yaml.safe_load(done.stdout))
-    wanted = read_shape(json.loads(config.read_text()))
+    wanted = read_shape(json.loads(config.read_text()), dtype=deployment.spec.model.dtype)
     found = model_shape(deployment.spec.model, deployment.spec.engine)
     assert (found.parameters, found.expert_bytes) == (wanted.parameters, wanted.expert_bytes)
     assert run("plan", "-f", "-", text=done.stdout).returncode == 0

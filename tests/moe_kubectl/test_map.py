@@ -4,6 +4,7 @@ import io
 
 from rich.console import Console, RenderableType
 
+from moe_api.deployment import MoEDeployment
 from moe_kubectl.expert_map import as_values, expert_map
 from moe_kubectl.views import map_view, status_view
 from tests.moe_kubectl.stages import small_with_a_masked_gpu
@@ -52,3 +53,11 @@ def test_status_shows_the_last_moves() -> None:
     shown = lines(status_view(*small_with_a_masked_gpu()))
     assert shown[0].startswith("default/small  no layout yet")
     assert any("small-r0-s01  gpu    node-1/2  6" in line for line in shown)
+
+
+def test_status_shows_the_checks_of_the_plan_that_do_not_hold() -> None:
+    one, stages = small_with_a_masked_gpu()
+    line = {"name": "Decode step", "value": 0.2, "limit": 0.1, "unit": "s", "verdict": "fails", "bound": "step floor"}
+    told = MoEDeployment.load(one.dump() | {"status": {"verification": [line, line | {"verdict": "holds"}]}})
+    shown = lines(status_view(told, stages))
+    assert [words for words in shown if "Decode step" in words] == ["fails: Decode step 200 ms of 100 ms, step floor"]

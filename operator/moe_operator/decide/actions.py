@@ -8,6 +8,7 @@ from moe_api.names import Reason
 from moe_api.stage import MoEStage, MoEStageSpec
 from moe_operator.api import Json
 from moe_planner.moves import LaneMove, Move
+from moe_planner.result import Check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ class StageDecision:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What became of the spec: the condition Planned, and the plan's words where there is one.
+    """What became of the spec: the condition Planned, and the plan's words and checks where there is one.
 
     `num_stages` is how many stages the plan has over all replicas.
     """
@@ -81,6 +82,7 @@ class Verdict:
     message: str
     layout: str = ""
     conclusion: str = ""
+    verification: tuple[Check, ...] = ()
     num_stages: int = 0
 
 

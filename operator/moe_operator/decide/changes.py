@@ -11,8 +11,13 @@ from typing import Any
 from moe_api.deployment import MoEDeploymentSpec
 from moe_planner.layout import StageLayout
 
-# What may change while running: the number of replicas (with the hardware for them), failover, gateway and targets.
-FREE_FIELDS = frozenset({"replicas", "failover", "gateway", "targets", "hardware.nodes", "parallelism.data"})
+# What may change while running: the number of replicas (with the hardware for them), failover, gateway, and what the
+# predictions rest on: targets, the rate of requests, the hardware's figures.
+FREE_FIELDS = frozenset(
+    {"replicas", "failover", "gateway", "targets", "parallelism.data", "workload.requestsPerSecond"}
+    | {f"hardware.{figure}" for figure in ("nodes", "flops", "memoryBandwidth", "insideNode", "betweenNodes")}
+    | {f"hardware.{share}Efficiency" for share in ("flops", "bandwidth")}
+)
 REMEDY = "set it back, or delete and re-create the MoEDeployment"
 
 
@@ -27,19 +32,22 @@ def refused_change(accepted: MoEDeploymentSpec, wanted: MoEDeploymentSpec) -> st
 def refused_layout(accepted: MoEDeploymentSpec, wanted: MoEDeploymentSpec) -> str:
     """The words for changes that are fine by themselves but give the running stages another layout."""
     changed = [path for path, _, _ in _differences(accepted.dump(), wanted.dump())]
-    blamed = next((path for path in changed if path in ("hardware.nodes", "parallelism.data")), "replicas")
+    blamed = next((path for path in changed if path in ("hardware.nodes", "parallelism.data")), changed[0])
     value = _at(wanted.dump(), blamed)
     return f"spec.{blamed} = {_words(value)}: the planner would choose another layout than the one that runs; {REMEDY}"
 
 
 def is_same_layout(one: StageLayout, other: StageLayout) -> bool:
-    """Whether two layouts differ in nothing but the nodes they prefer."""
+    """Whether two layouts have the same seats for the same layers.
+
+    Which seats host further copies may follow the racks of the nodes of the day, and is settled when a stage is made.
+    """
     return _shape(one) == _shape(other)
 
 
 def _shape(layout: StageLayout) -> tuple[object, ...]:
     seats = tuple((seat.rank, seat.pod, seat.gpu) for seat in layout.seats)
-    return (layout.first_layer, layout.num_layers, seats, layout.copies, layout.lanes)
+    return (layout.first_layer, layout.num_layers, seats, layout.experts, layout.lanes)
 
 
 def _differences(before: Any, after: Any, path: str = "") -> Iterable[tuple[str, Any, Any]]:

@@ -15,13 +15,13 @@ from moe_operator import errors
 from moe_operator.api import Json
 from moe_operator.decide.actions import DeploymentDecision, Verdict
 from moe_operator.decide.changes import is_same_layout, refused_change, refused_layout
-from moe_operator.decide.nodes import plan_nodes
+from moe_operator.decide.nodes import places_of, plan_nodes
 from moe_operator.desire.access import access_objects
 from moe_operator.desire.gateway import gateway_objects
 from moe_operator.desire.owner import is_owned_by
 from moe_operator.desire.settings import Images
 from moe_operator.desire.stages import accepted_spec, home_layout, new_stage
-from moe_operator.snapshot import DeploymentSnapshot
+from moe_operator.snapshot import DeploymentSnapshot, Node
 from moe_planner.errors import PlanError
 from moe_planner.result import Plan
 
@@ -59,6 +59,7 @@ def _decide(
         message=planned.conclusion,
         layout=layout_name(planned),
         conclusion=planned.conclusion,
+        verification=planned.verification,
         num_stages=deployment.spec.replicas * planned.degrees.pipeline,
     )
     return DeploymentDecision(
@@ -77,23 +78,28 @@ def _plan(snapshot: DeploymentSnapshot, deployment: MoEDeployment) -> Plan | Ver
         if refused:
             return _refusal(Reason.SPEC_CHANGE_REFUSED, refused)
     try:
-        planned = plan_deployment(deployment, plan_nodes(snapshot.nodes, deployment.spec.hardware))
+        planned = _plan_on(snapshot.nodes, deployment)
     except PlanError as error:
         return _refusal(Reason.PLAN_REFUSED, f"spec.{error}")
-    unsupported = _unsupported(planned)
-    if unsupported:
-        return _refusal(Reason.NOT_SUPPORTED, unsupported)
+    if planned.unsupported:
+        return _refusal(Reason.NOT_SUPPORTED, _unsupported(planned))
     if accepted is not None and not _keeps_layouts(planned, snapshot.stages, deployment.spec.replicas):
         return _refusal(Reason.SPEC_CHANGE_REFUSED, refused_layout(accepted, deployment.spec))
     return planned
 
 
+def _plan_on(nodes: Iterable[Node], deployment: MoEDeployment) -> Plan:
+    """The plan for the nodes that fit; for as many as are asked for while there are not enough yet."""
+    hardware = deployment.spec.hardware
+    fitting = plan_nodes(nodes, hardware)
+    if fitting is None:
+        return plan_deployment(deployment)
+    return plan_deployment(deployment, [node.name for node in fitting], places_of(fitting, hardware))
+
+
 def _unsupported(planned: Plan) -> str:
-    degrees = {"tensor": planned.degrees.tensor, "sequence": planned.degrees.sequence}
-    for name, degree in degrees.items():
-        if degree != 1:
-            return f"spec.parallelism.{name}: the plan needs {degree}; the workers of v1alpha1 run 1; set it to 1"
-    return ""
+    """What the plan needs and the workers cannot run, each with value, rule and remedy."""
+    return "; ".join(f"spec.{one.field} = {one.value}: {one.rule}; {one.remedy}" for one in planned.unsupported)
 
 
 def _keeps_layouts(planned: Plan, stages: Iterable[MoEStage], replicas: int) -> bool:

@@ -1,18 +1,30 @@
-"""Which nodes the plan may name, in the order in which it fills them."""
+"""Which nodes the plan may name, in the order in which it fills them, and where they stand."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-from moe_api.deployment import HardwareSpec
+from moe_api.hardware import HardwareSpec
 from moe_operator.snapshot import Node
+from moe_planner.inputs import NodePlace
+
+ZONE_LABEL = "topology.kubernetes.io/zone"
 
 
-def plan_nodes(nodes: Iterable[Node], hardware: HardwareSpec) -> tuple[str, ...] | None:
-    """Names of the nodes that fit, node-2 before node-10; None while there are fewer than the plan needs."""
-    fitting = sorted((node.name for node in nodes if _fits(node, hardware)), key=_natural)
+def plan_nodes(nodes: Iterable[Node], hardware: HardwareSpec) -> tuple[Node, ...] | None:
+    """The nodes that fit, node-2 before node-10; None while there are fewer than the plan needs."""
+    fitting = sorted((node for node in nodes if _fits(node, hardware)), key=lambda node: _natural(node.name))
     return tuple(fitting[: hardware.nodes]) if len(fitting) >= hardware.nodes else None
+
+
+def places_of(nodes: Iterable[Node], hardware: HardwareSpec) -> tuple[NodePlace, ...]:
+    """Rack and zone of each node by its labels; nothing where no node has any."""
+    places = tuple(
+        NodePlace(rack=node.labels.get(hardware.rack_label or "", ""), zone=node.labels.get(ZONE_LABEL, ""))
+        for node in nodes
+    )
+    return places if any(place != NodePlace() for place in places) else ()
 
 
 def _fits(node: Node, hardware: HardwareSpec) -> bool:

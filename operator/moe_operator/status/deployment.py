@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from math import copysign, isfinite
 
 from moe_api import names
 from moe_api.conditions import find, is_true, upsert
-from moe_api.deployment import MoEDeploymentStatus
+from moe_api.deployment import MoEDeploymentStatus, VerificationStatus
 from moe_api.names import ConditionType
 from moe_api.stage import MoEStage
 from moe_operator.decide.actions import Verdict
@@ -43,8 +45,29 @@ def describe_deployment(snapshot: DeploymentSnapshot, verdict: Verdict, now: dat
         gpus=_gpus(stages),
         reason=leading_reason(conditions),
         conclusion=verdict.conclusion or before.conclusion,
+        verification=_verification(verdict) or before.verification,
         conditions=conditions,
     )
+
+
+def _verification(verdict: Verdict) -> list[VerificationStatus]:
+    """The plan's checks in short. Values have six digits, which is more than predictions are worth."""
+    return [
+        VerificationStatus(
+            name=check.name,
+            value=_rounded(check.value),
+            limit=_rounded(check.limit),
+            unit=check.unit,
+            verdict=check.verdict,
+            bound=check.bound,
+        )
+        for check in verdict.verification
+    ]
+
+
+def _rounded(value: float) -> float:
+    """JSON has no infinity, so what is unlimited is the largest number."""
+    return float(f"{value:.6g}") if isfinite(value) else copysign(sys.float_info.max, value)
 
 
 def _status_before(snapshot: DeploymentSnapshot) -> MoEDeploymentStatus:
@@ -59,7 +82,7 @@ def _sum(snapshot: DeploymentSnapshot, verdict: Verdict) -> Sum:
         verdict=verdict,
         stages=snapshot.stages,
         num_replicas=0,
-        has_targets=False,
+        targets=(),
         wants_gateway=False,
         has_gateway=bool(gateway and gateway.get("status", {}).get("readyReplicas")),
     )
@@ -68,7 +91,7 @@ def _sum(snapshot: DeploymentSnapshot, verdict: Verdict) -> Sum:
     return replace(
         total,
         num_replicas=deployment.spec.replicas,
-        has_targets=bool(deployment.spec.targets.dump()),
+        targets=tuple(deployment.spec.targets.dump()),
         wants_gateway=deployment.spec.gateway.replicas > 0,
     )
 

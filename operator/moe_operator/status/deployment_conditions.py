@@ -9,6 +9,7 @@ from moe_api.conditions import Condition, ConditionStatus, find, is_true
 from moe_api.names import ConditionType, Reason
 from moe_api.stage import MoEStage
 from moe_operator.decide.actions import Verdict
+from moe_operator.status.targets import targets_met
 
 LISTED = 3
 NO_PLAN = "there is no plan to put into effect"
@@ -30,13 +31,13 @@ GRAVITY = (
 
 @dataclass(frozen=True, kw_only=True)
 class Sum:
-    """What the conditions of a MoEDeployment are judged by."""
+    """What the conditions of a MoEDeployment are judged by; `targets` are the fields of spec.targets that are set."""
 
     generation: int
     verdict: Verdict
     stages: tuple[MoEStage, ...]
     num_replicas: int
-    has_targets: bool
+    targets: tuple[str, ...]
     wants_gateway: bool
     has_gateway: bool
 
@@ -60,9 +61,8 @@ class Sum:
 def deployment_conditions(total: Sum) -> list[Condition]:
     """All of them, without their transition times."""
     judged = [_planned(total), _available(total), _progressing(total), _degraded(total)]
-    if total.has_targets:
-        message = "targets are planned for but not measured in v1alpha1"
-        judged.append(_condition(ConditionType.TARGETS_MET, "Unknown", Reason.NOT_SUPPORTED, message))
+    if total.targets:
+        judged.append(targets_met(total.verdict, total.targets))
     return [condition.model_copy(update={"observed_generation": total.generation}) for condition in judged]
 
 
