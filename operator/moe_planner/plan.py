@@ -1,7 +1,9 @@
 """The planner's front: inputs -> plan, or a PlanError. A list of steps; each lives in a module of its own."""
 
+from moe_planner.amounts import count, gib
 from moe_planner.calibration import Calibration
-from moe_planner.candidates import gpus_per_pod
+from moe_planner.candidates import Candidate, gpus_per_pod
+from moe_planner.growth import grow
 from moe_planner.inputs import Constraints, Hardware, Loads, Targets, Workload
 from moe_planner.layout import Layout
 from moe_planner.model import ModelShape
@@ -45,15 +47,28 @@ def plan(
     )
     choice = choose(problem)
     best, losers = choice.best, alternatives(choice)
-    layouts = place(shape, hardware, best.degrees, constraints, loads, batch=best.sequences)
+    layouts, moves = _placed(problem, best, current)
     return Plan(
         layouts=layouts,
         degrees=best.degrees,
         gpus_per_pod=gpus_per_pod(best),
-        reasoning=reason(problem, choice, losers, topology_notes(hardware, layouts)),
+        reasoning=reason(problem, choice, losers, (*topology_notes(hardware, layouts), *moves)),
         verification=verify(problem, best, layouts),
         alternatives=losers,
         conclusion=conclude(shape, hardware, best),
         figures=figures(best),
         unsupported=unsupported(best),
     )
+
+
+def _placed(problem: Problem, best: Candidate, current: Layout | None) -> tuple[tuple[Layout, ...], tuple[str, ...]]:
+    """The layouts, and in words what getting there from the running one loads."""
+    shape, hardware, constraints, loads = problem.shape, problem.hardware, problem.constraints, problem.loads
+    if current is None:
+        return place(shape, hardware, best.degrees, constraints, loads, batch=best.sequences), ()
+    grown = grow(shape, current, hardware, best.degrees, constraints, loads, batch=best.sequences)
+    words = (
+        f"from the layout that runs, {count(len(grown.experts), 'expert')} and {count(len(grown.layers), 'layer')} on "
+        f"a GPU are loaded, {gib(grown.num_bytes)}; all else stays where it is"
+    )
+    return grown.layouts, (words,)

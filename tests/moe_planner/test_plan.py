@@ -196,3 +196,14 @@ def test_every_plan_fits_the_hardware_and_never_shares_a_pod(inputs: Inputs) -> 
 @given(any_inputs())
 def test_same_input_gives_the_same_plan(inputs: Inputs) -> None:
     assert repr(planned_or_none(inputs)) == repr(planned_or_none(inputs))
+
+
+def test_a_plan_from_the_running_layout_keeps_it_and_says_what_is_loaded() -> None:
+    running = make(nodes=16)
+    again = plan(SHAPE, hardware(16), WORKLOAD, Constraints(), current=running.layout)
+    assert again.layout == running.layout
+    assert any("0 experts and 0 layers on a GPU are loaded" in fact for fact in again.reasoning[1].facts)
+    grown = plan(SHAPE, hardware(32), WORKLOAD, Constraints(), current=running.layout)
+    assert grown.degrees == Degrees(expert=16, pipeline=16)
+    words = next(fact for fact in grown.reasoning[1].facts if "from the layout that runs" in fact)
+    assert "128 experts" in words
