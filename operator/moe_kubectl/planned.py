@@ -12,6 +12,7 @@ from moe_kubectl.what_if import WhatIf
 from moe_planner import planfile
 from moe_planner.calibration import Calibration
 from moe_planner.errors import PlanError
+from moe_planner.file_words import in_words_of_file
 from moe_planner.inputs import Loads
 from moe_planner.loads import Rates, expert_rates
 from moe_planner.memory import experts_that_fit
@@ -80,6 +81,8 @@ def _plan_file(source: Source, what_if: WhatIf, loads: Loads | None, calibration
 
 def _told(error: PlanError, source: Source) -> str:
     """A MoEDeployment's fields begin with spec; flags and files of their own are named as they are."""
-    if source.kind == "planning" or error.field.startswith(("--", "loads", "model.config")):
+    if source.kind == "planning":
+        return str(in_words_of_file(error))
+    if error.field.startswith(("--", "loads", "model.config")):
         return str(error)
     return str(problems.of_plan(error))
