@@ -48,6 +48,14 @@ Objective = Annotated[str | None, typer.Option("--objective", help="balance, che
 LoadsOption = Annotated[
     str | None, typer.Option("--loads", help="uniform, zipf, zipf:EXPONENT, or a file of measured counts.")
 ]
+MeasuredOption = Annotated[
+    str | None,
+    typer.Option(
+        "--measured",
+        help="Calibrate with a file of measured lines, and show the error of each before and after: "
+        '[{"name": "Decode step", "value": 4.1, "unit": "ms", "conditions": {"batch_size": 64}}].',
+    ),
+]
 Fail = Annotated[
     str | None, typer.Option("--fail", help="Show what a loss moves and loses, e.g. node-3,gpu:7/2 (GPU 2 of node 7).")
 ]
@@ -87,6 +95,7 @@ def plan(
     fix: Fix = None,
     objective: Objective = None,
     loads: LoadsOption = None,
+    measured: MeasuredOption = None,
     fail: Fail = None,
     compare: Compare = None,
     recount: RecountOption = None,
@@ -104,6 +113,7 @@ def plan(
             fix=tuple(fix or ()),
             objective=objective,
             loads=loads,
+            measured=measured,
             fail=fail,
             compare=compare,
             recount=recount,

@@ -10,10 +10,13 @@ from moe_kubectl.failing import failures_of, failures_text, failures_values
 from moe_kubectl.files import Source, read_config, read_source, write_text
 from moe_kubectl.lines import answer_text, answer_values
 from moe_kubectl.loads_file import read_loads
+from moe_kubectl.measuring import calibrated, errors_text, errors_values
 from moe_kubectl.pictures import picture_of
 from moe_kubectl.planned import Planned, plan_source
 from moe_kubectl.recounting import read_recount, recount_text, recount_values
 from moe_kubectl.what_if import OBJECTIVES, WhatIf, applied, parse_fixes
+from moe_planner.calibrating import LineError
+from moe_planner.calibration import Calibration
 from moe_planner.comparing import compared_text, compared_values
 from moe_planner.errors import PlanError
 from moe_planner.failures import StageFailure
@@ -34,6 +37,7 @@ class Asked:
     fix: tuple[str, ...] = ()
     objective: str | None = None
     loads: str | None = None
+    measured: str | None = None
     fail: str | None = None
     compare: str | None = None
     recount: str | None = None
@@ -53,10 +57,14 @@ def answer(asked: Asked) -> Answer:
     """Raises CommandError; writes the picture, if one is asked for."""
     source = None if asked.file is None else read_source(asked.file)
     planned = _planned(source, asked)
+    errors: tuple[LineError, ...] = ()
+    if asked.measured is not None:
+        calibration, errors = calibrated(planned, asked.measured)
+        planned = _planned(source, asked, calibration)
     failures = _failures(planned, asked.fail)
     if asked.svg is not None:
         write_text(asked.svg, picture_of(planned, failures))
-    text, values = _plan(planned)
+    text, values = _plan(planned, errors)
     if asked.fail is not None:
         text = failures_text(planned, asked.fail, failures)
         values["failures"] = failures_values(failures)
@@ -68,7 +76,7 @@ def answer(asked: Asked) -> Answer:
     return Answer(text=text, values=values, agrees=all(line.agrees for line in lines))
 
 
-def _planned(source: Source | None, asked: Asked) -> Planned:
+def _planned(source: Source | None, asked: Asked, calibration: Calibration | None = None) -> Planned:
     objective = next((known for known in OBJECTIVES if known == asked.objective), None)
     if asked.objective is not None and objective is None:
         raise CommandError(f"--objective {asked.objective}: is none of {', '.join(OBJECTIVES)}; use one of them")
@@ -86,7 +94,8 @@ def _planned(source: Source | None, asked: Asked) -> Planned:
         edited = applied(source, what_if)
     except PlanError as error:
         raise CommandError(f"{asked.model}: {error}") from error
-    return plan_source(edited, what_if, loads=None if asked.loads is None else read_loads(asked.loads))
+    loads = None if asked.loads is None else read_loads(asked.loads)
+    return plan_source(edited, what_if, loads=loads, calibration=calibration)
 
 
 def _failures(planned: Planned, written: str | None) -> tuple[StageFailure, ...]:
@@ -98,12 +107,17 @@ def _failures(planned: Planned, written: str | None) -> tuple[StageFailure, ...]
         raise CommandError(str(error)) from error
 
 
-def _plan(planned: Planned) -> tuple[str, dict[str, Any]]:
+def _plan(planned: Planned, errors: tuple[LineError, ...]) -> tuple[str, dict[str, Any]]:
+    """The plan, after what was asked of it: how well it predicts, and whether a planning file's lines hold."""
     values = as_dict(planned.plan)
-    if planned.file is None:
-        return as_text(planned.plan), values
-    values["planningFile"] = answer_values(planned.file, planned.plan)
-    return as_text(planned.plan, answer=answer_text(planned.file, planned.plan)), values
+    parts = []
+    if errors:
+        values["measured"] = errors_values(errors)
+        parts.append(errors_text(errors))
+    if planned.file is not None:
+        values["planningFile"] = answer_values(planned.file, planned.plan)
+        parts.append(answer_text(planned.file, planned.plan))
+    return as_text(planned.plan, answer="\n\n".join(parts)), values
 
 
 def _compared(planned: Planned, asked: Asked) -> tuple[str, list[dict[str, Any]]]:

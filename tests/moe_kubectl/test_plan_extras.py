@@ -111,6 +111,39 @@ def test_what_is_deployed_is_counted_again(tmp_path: Path) -> None:
     assert "expert 2 is missing on rank 2; expert 2 is too much on rank 3" in done.stdout
 
 
+def test_measured_lines_calibrate_and_show_their_errors(tmp_path: Path) -> None:
+    file = tmp_path / "measured.json"
+    samples = [{"name": "Decode step", "value": value, "unit": "ms"} for value in (7.0, 7.2)]
+    file.write_text(json.dumps(samples))
+    plain = json.loads(run("plan", "-f", "-", "-o", "json", text=DOCUMENT).stdout)
+    values = json.loads(run("plan", "-f", "-", "--measured", str(file), "-o", "json", text=DOCUMENT).stdout)
+    (line,) = values["measured"]
+    assert (line["name"], line["samples"]) == ("Decode step", 2)
+    assert line["errorBefore"] > 0.4 > 0.05 > line["errorAfter"]
+    assert values["figures"]["decodeStepSeconds"] == pytest.approx(
+        plain["figures"]["decodeStepSeconds"] * line["factor"]
+    )
+    text = run("plan", "-f", "-", "--measured", str(file), text=DOCUMENT).stdout
+    assert "MEASURED LINE  SAMPLES  PREDICTED  MEASURED  FACTOR  ERROR BEFORE  ERROR AFTER" in text
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("7", "measured = 7: must be a list of measured lines"),
+        ('[{"name": "x"}]', "measured[0].name = x: is no line that is predicted"),
+        ('[{"name": "decode sums", "value": 1, "unit": "ms"}]', "the plan predicts none of its lines"),
+    ],
+)
+def test_measured_lines_that_are_none_are_one_clear_line(tmp_path: Path, written: str, message: str) -> None:
+    file = tmp_path / "measured.json"
+    file.write_text(written)
+    done = run("plan", "-f", SMALL, "--measured", str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_picture_is_written(tmp_path: Path) -> None:
     file = tmp_path / "map.svg"
     done = run("plan", "-f", REFERENCE, "--svg", str(file), "--fail", "gpu:7/2")
