@@ -31,7 +31,7 @@ def verify(problem: Problem, chosen: Candidate, layouts: tuple[Layout, ...]) -> 
         *target_lines(chosen, goals, memory),
         _experts_hosted(problem, layouts),
         *_survival(problem, layouts),
-        _experts_per_gpu(layouts),
+        _experts_per_gpu(problem, layouts),
         _memory(problem, memory),
         _batch(problem, layouts),
         _takeover(problem, layouts),
@@ -124,12 +124,13 @@ def _survival(problem: Problem, layouts: tuple[Layout, ...]) -> tuple[Check, ...
     )
 
 
-def _experts_per_gpu(layouts: tuple[Layout, ...]) -> Check:
+def _experts_per_gpu(problem: Problem, layouts: tuple[Layout, ...]) -> Check:
+    """Even but for what does not divide: one expert more in each of its copies, and what stages differ by."""
     stages = [stage for stage in layouts[0].stages if stage.experts]
     counts = [len(stage.held(rank)) for stage in stages for rank in stage.ranks]
     most, least = max(counts, default=0), min(counts, default=0)
     sizes = [len(stage.experts) for stage in stages] or [0]
-    limit = least + 1 + ceil((max(sizes) - min(sizes)) / layouts[0].ranks_per_stage)
+    limit = least + problem.copies * (1 + ceil((max(sizes) - min(sizes)) / layouts[0].ranks_per_stage))
     return Check(
         name="Experts per GPU",
         formula=f"most {most}, least {least}",
