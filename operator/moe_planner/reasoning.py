@@ -48,7 +48,7 @@ def _structure(problem: Problem) -> Step:
     return Step(
         title="Structure of the model",
         facts=(
-            f"{shape.layers} layers x {shape.experts} experts = {shape.total_experts} experts, "
+            f"{_expert_layers(shape)} x {shape.experts} experts = {shape.total_experts} experts, "
             f"{shape.experts_per_token} chosen for a token",
             f"hidden {shape.hidden}, {shape.heads} heads x {shape.head_dim}, {_cached(shape)}",
             f"{parameters(shape.parameters)} parameters, {parameters(shape.active_parameters)} of them for a token: "
@@ -176,6 +176,11 @@ def _expert_share(shape: ModelShape) -> str:
     return f"{share:.1%}"
 
 
+def _expert_layers(shape: ModelShape) -> str:
+    own = shape.num_expert_layers
+    return count(own, "layer") if own == shape.layers else f"{own} of {count(shape.layers, 'layer')}"
+
+
 def _cached(shape: ModelShape) -> str:
     each = f"{shape.kv_bytes_per_token_per_layer} bytes of cache a token and layer"
     return f"latent attention, {each}" if shape.latent else f"{shape.kv_heads} KV heads, {each}"
@@ -188,7 +193,7 @@ def _special_layers(shape: ModelShape) -> tuple[str, ...]:
         *((f"{count(dense, 'layer')} without experts, with a network of {shape.dense_ffn}",) if dense else ()),
         *((f"{count(windows, 'layer')} look back no more than {shape.attention_window} tokens",) if windows else ()),
         *(
-            (f"shared experts of width {shape.shared_ffn} in each layer, computed in each lane",)
+            (f"shared experts of width {shape.shared_ffn} in a layer, computed in each lane",)
             if shape.shared_ffn
             else ()
         ),
