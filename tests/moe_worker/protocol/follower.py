@@ -98,7 +98,7 @@ class Drive:
 
     def turn(self) -> Micro | None:
         """Form a step where one may start, else let the oldest come round."""
-        micro = self.plan.form() if len(self._steps) < self._in_flight else None
+        micro = self.plan.form(more_to_come=bool(self._steps)) if len(self._steps) < self._in_flight else None
         if micro is not None:
             self.follower.follow(micro, self._max_step_tokens)
             self._steps.append(micro)

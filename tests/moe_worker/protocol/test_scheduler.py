@@ -251,6 +251,44 @@ def test_nobody_is_displaced_in_vain() -> None:
     assert plan.num_running == 2
 
 
+def test_few_that_decode_wait_for_each_other_while_steps_are_under_way_and_then_stay_together() -> None:
+    plan = scheduler(num_blocks=16)
+    plan.add(sequence(1, 2))
+    plan.form()
+    plan.add(sequence(2, 2))
+    assert shape(plan.form(more_to_come=True)) == [(2, 0, 2, 1, True)], "who is new waits for nobody"
+    plan.accept(1, 99)
+    assert plan.form(more_to_come=True) is None
+    plan.accept(2, 98)
+    assert shape(plan.form(more_to_come=True)) == [(1, 2, 1, 1, True), (2, 2, 1, 1, True)]
+
+
+def test_nobody_waits_for_company_when_nothing_is_under_way_or_a_prompt_is_computed_anyway() -> None:
+    plan = scheduler(num_blocks=16, max_step_tokens=4)
+    plan.add(sequence(1, 2))
+    plan.form()
+    plan.add(sequence(2, 9))
+    plan.form(more_to_come=True)
+    plan.accept(1, 99)
+    assert shape(plan.form(more_to_come=True)) == [(1, 2, 1, 1, True), (2, 4, 3, 0, False)]
+    plan.accept(1, 98)
+    assert shape(plan.form(more_to_come=True)) == [(1, 3, 1, 0, True), (2, 7, 2, 0, True)]
+    plan.accept(1, 97)
+    assert plan.form(more_to_come=True) is None
+    assert shape(plan.form()) == [(1, 4, 1, 1, True)]
+
+
+def test_enough_rows_wait_for_nobody() -> None:
+    plan = scheduler(num_blocks=16)
+    for name in range(1, 6):
+        plan.add(sequence(name, 1))
+    plan.form()
+    for number in range(1, 5):
+        assert plan.form(more_to_come=True) is None
+        plan.accept(number, 99)
+    assert len(shape(plan.form(more_to_come=True))) == 4
+
+
 def test_a_short_prompt_does_not_wait_for_the_long_ones_before_it() -> None:
     plan = scheduler(num_blocks=100, max_step_tokens=8)
     for name in (1, 2, 3):

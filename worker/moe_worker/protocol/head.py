@@ -121,7 +121,7 @@ class Head:
         """Put the next step into the lane's log, if one may start and there is something to do."""
         if not self.may_form:
             return False
-        micro = self._scheduler.form()
+        micro = self._scheduler.form(more_to_come=self.steps_in_flight > 0)
         if micro is None:
             self._may_form = False
             return False

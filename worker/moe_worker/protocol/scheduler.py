@@ -24,6 +24,9 @@ from moe_worker.protocol.draft import Draft, Micro
 from moe_worker.protocol.pool import BlockPool
 from moe_worker.protocol.sequence import Sequence
 
+ROWS_FOR_ONE = 4
+"""So many rows cost a step what one row costs: the model fills up to four, and most of a small step is messages."""
+
 _order = attrgetter("order")
 
 
@@ -81,14 +84,18 @@ class Scheduler:
         assert not self.pool.num_used
         self.pool = BlockPool(self.pool.num_blocks)
 
-    def form(self) -> Micro | None:
-        """The next step, or None where nothing can be done before tokens or blocks come back."""
-        decoding = self._grow()
-        self._admit()
+    def form(self, *, more_to_come: bool = False) -> Micro | None:
+        """The next step, or None where nothing can be done, or would be worth a step, before tokens or blocks come
+        back. `more_to_come`: steps are under way.
+        """
+        grown = self._grow()
+        is_anyone_new = self._admit()
+        decoding = [sequence for sequence in grown if sequence.number]
+        if more_to_come and not is_anyone_new and self._wants_company(decoding):
+            return None
         draft = Draft(self._max_step_tokens, self._block_size, self.pool)
         for sequence in decoding:
-            if sequence.number:
-                draft.take(sequence)
+            draft.take(sequence)
         rest = [one for one in self._running.values() if one.num_pending and not self._num_missing_blocks(one)]
         draft.prefill(sorted(rest, key=_order))
         if not draft.segments:
@@ -133,17 +140,27 @@ class Scheduler:
             self._freed.append(sequence.number)
         sequence.forget_progress()
 
+    def _wants_company(self, decoding: list[Sequence]) -> bool:
+        """Whether a step would have so few rows that others, who decode too, are worth waiting for.
+
+        It costs each of them one way round the ring at most, and only once: who decodes together stays together.
+        """
+        has_prompts = any(one.num_pending > 1 for one in self._running.values())
+        return not has_prompts and len(decoding) < min(ROWS_FOR_ONE, self._max_step_tokens, len(self._running))
+
     # Who waits.
 
-    def _admit(self) -> None:
-        """Let waiting ones run, in order, as far as the blocks reach."""
+    def _admit(self) -> bool:
+        """Let waiting ones run, in order, as far as the blocks reach; whether there were any."""
+        last_number = self._last_number
         for sequence in self._waiting.copy():
             found = self.pool.find(self._sharable(sequence))
             if self._comes_soon(sequence, len(found)):
                 continue
             if not self._make_room(sequence, found):
-                return
+                break
             self._start(sequence, found)
+        return self._last_number > last_number
 
     def _sharable(self, sequence: Sequence) -> list[bytes]:
         """Names of the blocks before the one with its last token, which must be computed: its logits are wanted."""
