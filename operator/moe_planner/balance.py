@@ -31,22 +31,10 @@ class Balance:
     batch: float
     busiest: int
 
-    @property
-    def worst(self) -> float:
-        """The worse of prefill and decode."""
-        return max(self.prefill, self.decode)
-
 
 def balance(stage: StageLayout, rates: Rates, *, batch: int) -> Balance:
     """How evenly the stage is loaded by a batch of so many tokens a step. Masked ranks do not count as ranks."""
-    masked = frozenset(stage.masked)
-    tokens = {rank: 0.0 for rank in stage.ranks if rank not in masked}
-    activated = dict(tokens)
-    for expert in stage.experts:
-        hosts = [rank for rank in stage.hosts(expert) if rank in tokens]
-        for rank in hosts:
-            tokens[rank] += rates[expert] / len(hosts)
-            activated[rank] += activation(rates[expert] / len(hosts), batch)
+    tokens, activated = _loads(stage, rates, batch)
     return Balance(
         stage=stage.stage,
         prefill=busiest_over_mean(tokens.values()),
@@ -59,6 +47,27 @@ def balance(stage: StageLayout, rates: Rates, *, batch: int) -> Balance:
 def balances(layout: Layout, rates: Rates, *, batch: int) -> tuple[Balance, ...]:
     """Every stage's, in their order."""
     return tuple(balance(stage, rates, batch=batch) for stage in layout.stages)
+
+
+def worst_of_both(stage: StageLayout, rates: Rates, *, batch: int) -> float:
+    """The worse of prefill's and decode's busiest over mean: what placement makes small."""
+    return max(busiest_over_mean(loads.values()) for loads in _loads(stage, rates, batch))
+
+
+def _loads(stage: StageLayout, rates: Rates, batch: int) -> tuple[dict[int, float], dict[int, float]]:
+    """By living rank, tokens per token of the batch, and different experts per step."""
+    masked = frozenset(stage.masked)
+    tokens = {rank: 0.0 for rank in stage.ranks if rank not in masked}
+    activated = dict(tokens)
+    for expert in stage.experts:
+        hosts = [rank for rank in stage.hosts(expert) if rank in tokens]
+        if hosts:
+            rate = rates[expert] / len(hosts)
+            reads = activation(rate, batch)
+            for rank in hosts:
+                tokens[rank] += rate
+                activated[rank] += reads
+    return tokens, activated
 
 
 def activation(rate: float, batch: int) -> float:

@@ -7,7 +7,7 @@ rank i, further copies a whole number of pods away. With them each stage is pack
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from moe_planner.balance import balance
+from moe_planner.balance import worst_of_both
 from moe_planner.copies import has_extra_copies, least_copies, wanted_copies
 from moe_planner.filling import deal, fill
 from moe_planner.inputs import Constraints, Hardware, Loads
@@ -22,7 +22,8 @@ from moe_planner.topology import choose_nodes, racks_of
 from moe_planner.topology import gpus_per_pod as gpus_per_pod
 from moe_planner.topology import nodes_needed as nodes_needed
 
-_REFINING_STEPS = 200
+# Refining a stage any further gains less than a percent; all stages together have to be placed in a second or two.
+_REFINING_STEPS = 60
 
 
 def place(
@@ -95,7 +96,7 @@ def host_experts(
             return regular
     wanted = wanted_copies(stage.experts, len(stage.ranks), constraints, rates)
     packed = replace(stage, copies=_packed(stage, wanted, rates, racks, batch).copies())
-    if regular and balance(regular, rates, batch=batch).worst <= balance(packed, rates, batch=batch).worst:
+    if regular and worst_of_both(regular, rates, batch=batch) <= worst_of_both(packed, rates, batch=batch):
         return regular
     return packed
 
@@ -154,7 +155,7 @@ def _packed(stage: StageLayout, wanted: dict[int, int], rates: Rates, racks: dic
 def _regular_copies(stage: StageLayout, copies: int, racks: dict[str, str]) -> tuple[Copy, ...]:
     ranks, experts = stage.ranks, stage.experts_per_layer
     size = len(ranks) // len({seat.pod for seat in stage.seats})
-    strides = _strides([racks.get(seat.node or "", "") for seat in stage.seats[::size]])
+    strides = _strides([racks.get(seat.node or "", "") for seat in stage.seats[::size]], copies)
     return tuple(
         Copy(expert=expert, rank=ranks[_other_host(host, copy, len(ranks), size, strides)])
         for index, expert in enumerate(stage.experts)
@@ -174,10 +175,12 @@ def _first_host(index: int, experts: int, num_ranks: int) -> int:
     return index % num_ranks
 
 
-def _strides(racks: list[str]) -> list[int]:
+def _strides(racks: list[str], copies: int) -> list[int]:
     """How many pods further on each copy stands, by the pods' racks: in another rack first, else on the next pod."""
+    if len(set(racks)) == 1:
+        return list(range(len(racks)))
     strides = [0]
-    while len(strides) < len(racks):
+    while len(strides) < min(copies, len(racks)):
         rest = [stride for stride in range(len(racks)) if stride not in strides]
         strides.append(min(rest, key=lambda stride: (_same_rack(racks, stride, strides), stride)))
     return strides
@@ -192,6 +195,6 @@ def _same_rack(racks: list[str], stride: int, others: list[int]) -> int:
 def _other_host(host: int, copy: int, num_ranks: int, size: int, strides: list[int]) -> int:
     """Position of the copy-th host: on another pod first, then on the next GPU; all different."""
     pods = num_ranks // size
-    pod = (host // size + strides[copy % pods]) % pods
+    pod = (host // size + strides[copy % len(strides)]) % pods
     gpu = (host % size + copy // pods) % size
     return pod * size + gpu

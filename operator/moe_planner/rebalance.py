@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
 
-from moe_planner.balance import balance
+from moe_planner.balance import worst_of_both
 from moe_planner.filling import fill
 from moe_planner.layout import StageLayout
 from moe_planner.loads import Rates
@@ -44,10 +44,10 @@ def rebalance(
     if wanted is not None:
         counts.append(_next_counts(stage, wanted, rates, budget))
     options = [_relieved(stage, one, rates, batch, budget, room, racks) for one in counts]
-    judged = [(balance(one, rates, batch=batch).worst, len(moves_between(stage, one)), one) for one in options]
+    judged = [(worst_of_both(one, rates, batch=batch), len(moves_between(stage, one)), one) for one in options]
     legal = [one for one in judged if one[1] <= budget]
     worst, _, best = min(legal, key=lambda one: one[:2], default=(inf, 0, stage))
-    if worst > (1 - hysteresis) * balance(stage, rates, batch=batch).worst:
+    if worst > (1 - hysteresis) * worst_of_both(stage, rates, batch=batch):
         return _nothing(stage)
     return _rehosting(stage, best)
 
