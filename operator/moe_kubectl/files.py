@@ -21,11 +21,15 @@ _MOST_BYTES = 256 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What a plan is made of: a MoEDeployment's values, or those of a bare planning file. `name` is for people."""
+    """What a plan is made of: a MoEDeployment's values, or those of a bare planning file. `name` is for people.
+
+    `is_file` is False where flags alone say what is planned.
+    """
 
     name: str
     kind: Literal["deployment", "planning"]
     values: dict[str, Any]
+    is_file: bool = True
 
 
 def read_source(file: str) -> Source:

@@ -1,5 +1,6 @@
 """A planning file answered: each line judged, what it left open, and the block as it is true. Words and values."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -17,10 +18,22 @@ def answer_text(file: PlanFile, plan: Plan) -> str:
     rows = [(one.verdict, one.key, one.written, one.computed) for one in verdicts]
     head = ("VERDICT", "LINE OF THE FILE", "WRITTEN", "COMPUTED")
     lines = annotated(head, rows, [(one.why,) for one in verdicts])
-    taken = [row for what, why in file.assumed for row in wrapped(f"{what}: {why}", "   ")]
     block = yaml.safe_dump(corrected(file, plan), sort_keys=False).rstrip()
-    parts = [lines, *(["\n".join(["TAKEN, SINCE THE FILE LEAVES IT OPEN", *taken])] if taken else [])]
-    return "\n\n".join([*parts, f"THE BLOCK AS THIS PLAN MAKES IT TRUE\n{block}"])
+    parts = [lines, _taken("TAKEN, SINCE THE FILE LEAVES IT OPEN", file.assumed)]
+    return "\n\n".join([*(part for part in parts if part), f"THE BLOCK AS THIS PLAN MAKES IT TRUE\n{block}"])
+
+
+def taken_text(file: PlanFile, plan: Plan) -> str:
+    """What a plan made from flags alone takes for what they leave open."""
+    work = file.workload
+    lengths = f"{work.min_sequence_length} to {work.max_sequence_length} tokens"
+    load = ("workload", f"{work.batch_size} sequences of {lengths} at a time; a planning file says otherwise")
+    return _taken("TAKEN, SINCE THE FLAGS LEAVE IT OPEN", (load, *file.assumed))
+
+
+def _taken(head: str, assumed: Sequence[tuple[str, str]]) -> str:
+    lines = [row for what, why in assumed for row in wrapped(f"{what}: {why}", "   ")]
+    return "\n".join([head, *lines]) if lines else ""
 
 
 def answer_values(file: PlanFile, plan: Plan) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from moe_api.recount_lines import RecountLine, compare
 from moe_kubectl.errors import CommandError
 from moe_kubectl.failing import failures_of, failures_text, failures_values
 from moe_kubectl.files import Source, read_config, read_source, write_text
-from moe_kubectl.lines import answer_text, answer_values
+from moe_kubectl.lines import answer_text, answer_values, taken_text
 from moe_kubectl.loads_file import read_loads
 from moe_kubectl.measuring import calibrated, errors_text, errors_values
 from moe_kubectl.pictures import picture_of
@@ -116,7 +116,8 @@ def _plan(planned: Planned, errors: tuple[LineError, ...]) -> tuple[str, dict[st
         parts.append(errors_text(errors))
     if planned.file is not None:
         values["planningFile"] = answer_values(planned.file, planned.plan)
-        parts.append(answer_text(planned.file, planned.plan))
+        told = answer_text if planned.source.is_file else taken_text
+        parts.append(told(planned.file, planned.plan))
     return as_text(planned.plan, answer="\n\n".join(parts)), values
 
 

@@ -84,7 +84,7 @@ def _from_flags(what_if: WhatIf) -> Source:
         raise CommandError("which GPUs there are is not said; give --hardware NAME, e.g. --hardware h100-sxm")
     values: dict[str, Any] = {"parallel_strategy": {"ep": "auto"}, "workload": {"lanes_per_rank": 2}}
     _edit_planning(values, what_if)
-    return Source(name=what_if.model, kind="planning", values=values)
+    return Source(name=what_if.model, kind="planning", values=values, is_file=False)
 
 
 def _edit_planning(values: dict[str, Any], what_if: WhatIf) -> None:

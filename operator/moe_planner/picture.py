@@ -7,6 +7,7 @@ and on dark pages.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from math import ceil
 
 from moe_planner.layout import Seat, StageLayout
 from moe_planner.memory import Memory
@@ -108,20 +109,14 @@ def _stage_label(svg: Svg, key: StageKey, stage: StageLayout, has_replicas: bool
 
 
 def _lines(seats: Sequence[Seat], cell: float) -> list[list[list[Seat]]]:
-    """The pods of a stage, cut into lines that fit; a pod wider than a line is cut too."""
-    most = max(1, int((_ROOM + _GAP) // (cell + _GAP)))
-    lines: list[list[list[Seat]]] = [[]]
-    room = float(_ROOM)
-    for _, group in groupby(seats, key=lambda seat: seat.pod):
-        pod = list(group)
-        for part in (pod[start : start + most] for start in range(0, len(pod), most)):
-            width = len(part) * (cell + _GAP)
-            if lines[-1] and width - _GAP > room:
-                lines.append([])
-                room = _ROOM
-            lines[-1].append(part)
-            room -= width - _GAP + _NODE_GAP
-    return lines
+    """The pods of a stage in as few lines as fit, and about as many in each; a pod wider than a line is cut."""
+    widest = max(1, int((_ROOM + _GAP) // (cell + _GAP)))
+    pods = [list(group) for _, group in groupby(seats, key=lambda seat: seat.pod)]
+    parts = [pod[start : start + widest] for pod in pods for start in range(0, len(pod), widest)]
+    width = max(len(part) for part in parts) * (cell + _GAP) - _GAP
+    most = max(1, int((_ROOM + _NODE_GAP) // (width + _NODE_GAP)))
+    per_line = ceil(len(parts) / ceil(len(parts) / most))
+    return [parts[start : start + per_line] for start in range(0, len(parts), per_line)]
 
 
 class _Cells:
