@@ -7,7 +7,6 @@ from moe_planner.inputs import Hardware, Workload
 from moe_planner.model import ModelShape
 from moe_planner.result import Degrees
 from moe_planner.sizes import StageSizes, stage_sizes
-from moe_planner.sizes import layers_of_stages as layers_of_stages
 
 # Assumed: what the driver, the runtime and fragmentation leave of a GPU's memory.
 USABLE_SHARE = 0.9

@@ -13,11 +13,11 @@ from moe_planner.filling import deal, fill
 from moe_planner.inputs import Constraints, Hardware, Loads
 from moe_planner.layout import Copy, LaneSeat, Layout, Seat, StageLayout
 from moe_planner.loads import Rates, expert_rates, is_uniform
-from moe_planner.memory import layers_of_stages
 from moe_planner.model import ModelShape
 from moe_planner.packing import Packing, packing_of, spots_of, weigh
 from moe_planner.refining import refine
 from moe_planner.result import Degrees
+from moe_planner.sizes import layers_of_stages
 from moe_planner.topology import choose_nodes, racks_of
 from moe_planner.topology import gpus_per_pod as gpus_per_pod
 from moe_planner.topology import nodes_needed as nodes_needed
