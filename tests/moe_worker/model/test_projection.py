@@ -5,9 +5,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from moe_worker.model.blocks import MIN_ROWS
+from moe_worker.model.feed_forward import FeedForward
 from moe_worker.model.projection import FEWEST, PackedProjection, is_packable, keeps_bits, make_projection
 
-COUNTS = [*range(MIN_ROWS, 70), 100, 127, 128, 129, 200, 255, 256, 257, 300, 511, 512]
+COUNTS = [*range(1, 70), 100, 127, 128, 129, 200, 255, 256, 257, 300, 511, 512]
 LARGE = [(512, 512), (1536, 512), (2048, 512), (512, 1024), (600, 1000), (517, 1031), (4096, 512), (512, 4096)]
 SMALL = [(64, 64), (16, 512), (511, 512), (2, 512)]
 
@@ -18,7 +19,7 @@ def test_a_row_has_the_same_bits_whatever_is_beside_it(out: int, width: int, has
     projection = make_projection(torch.randn(out, width), torch.randn(out) if has_bias else None)
     x, residual = torch.randn(512, width), torch.randn(512, out)
     whole, summed = projection(x), projection.added(residual, x)
-    for rows in COUNTS:
+    for rows in COUNTS[projection.min_rows - 1 :]:
         for first in (0, 512 - rows):
             part = slice(first, first + rows)
             assert torch.equal(projection(x[part].clone()), whole[part])
@@ -47,6 +48,19 @@ def test_large_weights_are_packed_where_there_are_kernels_that_keep_the_bits() -
     for out, width in SMALL:
         assert not isinstance(make_projection(torch.randn(out, width)), PackedProjection)
     assert not isinstance(make_projection(torch.randn(1024, 512).half()), PackedProjection)
+
+
+@pytest.mark.parametrize("width", [40, 520, 700])
+def test_a_network_works_row_by_row_from_its_least_number_of_rows_on(width: int) -> None:
+    network = FeedForward(
+        gate_up=make_projection(torch.randn(2 * width, width)), down=make_projection(torch.randn(width, width))
+    )
+    x = torch.randn(40, width)
+    whole = network(x)
+    assert network.min_rows == (1 if isinstance(network.down, PackedProjection) else MIN_ROWS)
+    for rows in range(network.min_rows, 20):
+        for first in (0, 1, 40 - rows):
+            assert torch.equal(network(x[first : first + rows].clone()), whole[first : first + rows])
 
 
 def test_two_ranks_pack_a_weight_alike() -> None:

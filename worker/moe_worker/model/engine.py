@@ -110,7 +110,8 @@ class Engine:
     @torch.inference_mode()
     def expert(self, expert: int, rows: Sequence[Payload]) -> list[Payload]:
         self._device.check()
-        answers = self._loader.held(expert)(self._device.rows_in(rows, MIN_ROWS))
+        network = self._loader.held(expert)
+        answers = network(self._device.rows_in(rows, network.min_rows))
         return self._device.rows_out(answers, [payload.num_rows for payload in rows])
 
     @torch.inference_mode()

@@ -30,6 +30,11 @@ class FeedForward:
     down: Projection
     clamp: Clamp | None = None
 
+    @property
+    def min_rows(self) -> int:
+        """How many rows it has to be given, so that a row has the same bits."""
+        return max(self.gate_up.min_rows, self.down.min_rows)
+
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         # Both stay views of the product: on a tensor that lies together, silu's bits depend on where a row lies.
         gate, up = self.gate_up(x).chunk(2, dim=-1)

@@ -16,16 +16,21 @@ from moe_worker.model.checkpoint import Checkpoint
 
 # Numbers in a weight: below, oneDNN's calls cost more than they save; above, reading memory is all there is to save.
 FEWEST, MOST = 1 << 18, 1 << 26
-TRIED_ROWS = (MIN_ROWS, 5, 6, 7, 8, 11, 16, 17, 31, 32, 48)
+TRIED_ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 11, 16, 17, 31, 32, 48)
 MOST_TRIED_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Projection:
-    """x [rows >= MIN_ROWS, in] -> [rows, out]: `weight` [out, in], `bias` [out]."""
+    """x [rows >= min_rows, in] -> [rows, out]: `weight` [out, in], `bias` [out]."""
 
     weight: torch.Tensor
     bias: torch.Tensor | None = None
+
+    @property
+    def min_rows(self) -> int:
+        """From how many rows on a row has the same bits."""
+        return MIN_ROWS
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return F.linear(x, self.weight, self.bias)
@@ -40,6 +45,10 @@ class Projection:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PackedProjection(Projection):
     """The same with a weight that `pack` made."""
+
+    @property
+    def min_rows(self) -> int:
+        return 1
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return product(x, self.weight, self.bias)
