@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moe_planner.home import home, is_home
-from moe_planner.layout import LaneSeat, StageLayout
+from moe_planner.layout import Copy, LaneSeat, StageLayout
 from moe_planner.moves import Room
 from moe_planner.rehost import rehost
 from tests.moe_planner.inputs import any_stage, stage
@@ -57,6 +57,33 @@ def test_a_lane_waits_while_its_home_is_full() -> None:
     assert home(crowded, planned, available=available, room=Room(lanes_per_rank=2)).lanes == seats
     assert home(crowded, planned, available=available, room=Room(lanes_per_rank=3)).lanes_at(0) == (0, 1, 2)
     assert home(crowded, planned, available=frozenset(range(4)), room=Room(lanes_per_rank=1)) == planned
+
+
+def test_nothing_loads_on_a_rank_that_holds_as_much_as_it_can() -> None:
+    planned = stage(ranks=4, experts=4)
+    moved = tuple(replace(copy, rank=1) if copy.expert == 0 else copy for copy in planned.copies)
+    crowded = replace(planned, copies=tuple(replace(c, rank=0) if c.expert == 1 else c for c in moved))
+    tight = Room(lanes_per_rank=3, experts_per_rank=1)
+    healthy = frozenset(planned.ranks)
+    assert home(crowded, planned, available=healthy, room=tight) == crowded
+    wide = home(crowded, planned, available=healthy, room=Room(lanes_per_rank=3, experts_per_rank=2))
+    assert (wide.loading(0), wide.loading(1)) == ((0,), (1,))
+
+
+def test_a_copy_that_stands_in_is_loaded_then_serves_then_goes() -> None:
+    planned = stage(ranks=4, experts=4, copies=2)
+    lost, kept = planned.hosts(0)
+    spare = next(rank for rank in planned.ranks if rank not in (lost, kept))
+    damaged = rehost(planned, lost=frozenset({lost}), room=ROOM).layout
+    standing_in = replace(damaged, copies=(*damaged.copies, Copy(expert=0, rank=spare, state="loading")))
+    alive = frozenset(planned.ranks) - {lost}
+    assert home(standing_in, planned, available=alive).loading(0) == (spare,)
+    serving = home(standing_in, planned, available=alive, loaded=frozenset({(0, spare)}))
+    assert set(serving.hosts(0)) == {kept, spare}
+    back = home(serving, planned, available=frozenset(planned.ranks))
+    assert (set(back.hosts(0)), back.loading(0)) == ({kept, spare}, (lost,))
+    pairs = loading_pairs(back)
+    assert is_home(home(back, planned, available=frozenset(planned.ranks), loaded=pairs), planned)
 
 
 @settings(max_examples=150, deadline=None)

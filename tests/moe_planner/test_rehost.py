@@ -74,6 +74,27 @@ def test_what_the_stage_cannot_hold_is_named() -> None:
     assert again.homeless_lanes == ()
 
 
+def test_a_copy_of_what_has_others_makes_way_for_an_expert_without_any_host() -> None:
+    planned = stage(ranks=4, experts=4, copies=2)
+    full = Room(lanes_per_rank=4, experts_per_rank=2)
+    hosts = planned.hosts(0)
+    result = rehost(planned, lost=frozenset(hosts), room=full)
+    assert result.lost_experts == ()
+    assert [move.expert for move in result.moves] == [
+        expert for expert in planned.experts if not set(planned.hosts(expert)) - set(hosts)
+    ]
+    assert len(result.dropped) == len(result.moves)
+    assert result.layout.coverage == 1
+    assert all(len(result.layout.held(rank)) <= 2 for rank in planned.ranks)
+
+
+def test_by_rates_the_rank_with_the_fewest_tokens_takes_over() -> None:
+    planned = stage(ranks=4, experts=4)
+    rates = {0: 0.9, 1: 0.5, 2: 0.4, 3: 0.2}
+    result = rehost(planned, lost=frozenset({1}), room=ROOM, rates=rates)
+    assert result.moves == (Move(expert=1, from_rank=1, to_rank=3),)
+
+
 def test_no_survivor_loses_everything_and_says_so() -> None:
     before = stage(ranks=4, experts=4)
     result = rehost(before, lost=frozenset(before.ranks), room=ROOM)
@@ -113,6 +134,7 @@ def test_every_expert_is_hosted_unless_there_is_no_room_and_only_what_must_moves
             if not after.hosts(expert):
                 assert expert in result.lost_experts
                 assert all(loads[rank] >= (room.experts_per_rank or 0) for rank in alive)
+                assert len(after.copies) == len({copy.expert for copy in after.copies}), "a copy could have made way"
         if result.homeless_lanes:
             assert all(lanes[rank] == room.lanes_per_rank for rank in alive)
         moved = {move.expert for move in result.moves}
