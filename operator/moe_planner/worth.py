@@ -1,6 +1,6 @@
 """What the chosen GPUs buy, beside the cheapest and the fastest choice on the same nodes. Words and ratios."""
 
-from moe_planner.amounts import count, gib, seconds
+from moe_planner.amounts import count, decimal, gib, seconds
 from moe_planner.candidates import Candidate
 from moe_planner.goals import Judge
 from moe_planner.problem import Problem
@@ -18,9 +18,25 @@ def what_the_gpus_buy(problem: Problem, choice: Choice) -> Step:
         facts=(
             f"chosen: {_figures(best)}",
             *(f"{role}: {_figures(one)}{_caveat(problem, one)}" for role, one in rivals if one is not None),
+            _basis_of_times(problem),
         ),
         choice=f"{degrees_in_words(best.degrees)}, by objective {problem.constraints.objective}",
         why="; ".join(_against(best, role, one) for role, one in rivals if one is not None),
+    )
+
+
+def _basis_of_times(problem: Problem) -> str:
+    """What every predicted time rests on, or why there is none."""
+    known, hardware = problem.speeds, problem.hardware
+    if known is None:
+        return "no times are predicted: the GPU's rates or its links are not known; name a hardware profile"
+    measured = len(problem.calibration.corrections)
+    return (
+        f"times assume {hardware.flops_efficiency:.0%} of {decimal(known.peak_flops, 'FLOP')}/s and "
+        f"{hardware.bandwidth_efficiency:.0%} of {decimal(known.peak_memory, 'B')}/s of a GPU, links of "
+        f"{decimal(known.inside.bandwidth, 'B')}/s and {seconds(known.inside.latency)} inside a node, "
+        f"{decimal(known.between.bandwidth, 'B')}/s and {seconds(known.between.latency)} between nodes; "
+        f"{count(measured, 'line')} of them corrected by measurements"
     )
 
 

@@ -89,10 +89,14 @@ def test_a_second_replica_is_counted() -> None:
 def test_what_the_256_gpus_buy() -> None:
     last = step(document_plan(), 5)
     assert last.title == "What the 256 GPUs buy"
-    cheapest, fastest = last.facts[1:]
+    cheapest, fastest, basis = last.facts[1:]
     assert cheapest.startswith("cheapest: EP 16 x PP 4, 64 GPUs, at most 4 experts and 1.051 GiB on one")
     assert fastest.startswith("fastest: EP 1 x PP 1 x DP 128, 128 GPUs")
     assert fastest.endswith("(misses 3 targets within reach, with replicas = 128)")
+    assert basis == (
+        "times assume 60% of 400 TFLOP/s and 80% of 1.8 TB/s of a GPU, links of 50 GB/s and 10 us inside a node, 50 "
+        "GB/s and 10 us between nodes; 0 lines of them corrected by measurements"
+    )
     assert "against the cheapest, 4 x the GPUs, a lost GPU takes 1 instead of 4 experts with it" in last.why
 
 
@@ -107,3 +111,7 @@ def test_the_conclusion_of_the_document() -> None:
         "16 stages x 16 experts = 256 ranks on 32 nodes, one expert per GPU, one layer per stage, TP=SP=DP=1; 2 pods a "
         "stage, 16 lanes, 367 MiB of 59.6 GiB per GPU"
     )
+
+
+def test_a_plan_without_times_says_why() -> None:
+    assert step(make(), 5).facts[-1].startswith("no times are predicted: the GPU's rates or its links are not known")
