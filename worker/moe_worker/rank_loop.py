@@ -1,4 +1,4 @@
-"""The one loop of a rank: sockets, control channel, one unit of work at a time, a beat every 200 ms. It waits in
+"""The one loop of a rank: sockets, control channel, one unit of work at a time, a beat every 500 ms. It waits in
 poll() only.
 
 Brings core, transport, device and control channel together and knows nothing of what they do.
