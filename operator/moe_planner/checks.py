@@ -1,7 +1,6 @@
 """Is a value a number of the size that it must have? Says no with a PlanError; knows no field's meaning."""
 
 from collections.abc import Sequence
-from math import isfinite
 
 from moe_planner.errors import PlanError
 from moe_planner.limits import MOST_SIZE, shown
@@ -23,7 +22,7 @@ def check_real(field: str, value: object, *, least: float = 0.0, most: float, ca
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise PlanError(field, shown(value), "must be a number", "write a number")
     is_above = value >= least if can_be_least else value > least
-    if not is_above or value > most or not isfinite(value):
+    if not is_above or value > most:  # not-a-number is not above anything
         low = f"at least {least:g}" if can_be_least else f"more than {least:g}"
         raise PlanError(field, shown(value), f"must be {low} and at most {most:g}", "write the true number")
 

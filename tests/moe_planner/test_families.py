@@ -82,6 +82,8 @@ def test_layers_with_windows() -> None:
 
 def test_layers_without_experts() -> None:
     assert read_shape(config("deepseek-v3")).dense_layers == (0, 1, 2)
+    every_other = read_shape(config("deepseek-v2-lite", moe_layer_freq=2))
+    assert every_other.expert_layers == tuple(range(2, 27, 2))
     sparse = read_shape(config("qwen3-30b-a3b", decoder_sparse_step=2, mlp_only_layers=[1, 99]))
     assert sparse.expert_layers == tuple(range(3, 48, 2))
     assert (sparse.dense_ffn, read_shape(config("qwen3-30b-a3b")).dense_ffn) == (6144, 0)

@@ -59,6 +59,7 @@ def test_what_the_file_leaves_out_is_told() -> None:
     [
         ({"ep": 256, "pp": 16}, {"total_gpus": 256}, 16),
         ({"ep": 16, "pp": 16}, {"total_gpus": 256}, 16),
+        ({"ep": 256, "pp": 16}, {"total_gpus": 4096}, 256),
         ({"ep": 16, "pp": 4, "dp": 4}, {"total_gpus": 256}, 16),
         ({"ep": 256, "pp": 16}, {"nodes_required": 32}, 16),
         ({"ep": 16, "pp": 16}, {"nodes_required": 32}, 16),
