@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from moe_api.deployment import Degree, MoEDeployment, MoEDeploymentSpec, TargetsSpec
@@ -34,17 +35,23 @@ class PlannerInputs:
 
     def plan(self, calibration: Calibration | None = None) -> Plan:
         """The plan, with what the workers cannot run of it. Raises moe_planner.errors.PlanError."""
-        planned = plan(
-            self.shape,
-            self.hardware,
-            self.workload,
-            self.constraints,
-            targets=self.targets,
-            loads=self.loads,
-            calibration=calibration or Calibration(),
-        )
-        beyond = beyond_the_workers(self.shape)
-        return replace(planned, unsupported=(*planned.unsupported, *beyond)) if beyond else planned
+        return _plan(self, calibration or Calibration())
+
+
+@lru_cache(maxsize=16)
+def _plan(inputs: PlannerInputs, calibration: Calibration) -> Plan:
+    """Remembered, since the operator asks at every look at a deployment, and a large plan takes seconds."""
+    planned = plan(
+        inputs.shape,
+        inputs.hardware,
+        inputs.workload,
+        inputs.constraints,
+        targets=inputs.targets,
+        loads=inputs.loads,
+        calibration=calibration,
+    )
+    beyond = beyond_the_workers(inputs.shape)
+    return replace(planned, unsupported=(*planned.unsupported, *beyond)) if beyond else planned
 
 
 def plan_deployment(

@@ -4,10 +4,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from moe_api.convert import stage_layout
-from moe_api.deployment import MoEDeployment
-from moe_api.planning import plan_deployment
+from moe_api.notes import home_layout
 from moe_api.stage import MoEStage, RankSpec
-from moe_planner.errors import PlanError
 from moe_planner.layout import StageLayout
 
 
@@ -51,10 +49,9 @@ class StageRow:
     cells: tuple[Cell, ...]
 
 
-def expert_map(deployment: MoEDeployment, stages: list[MoEStage]) -> tuple[StageRow, ...]:
+def expert_map(stages: list[MoEStage]) -> tuple[StageRow, ...]:
     """One row per stage, in the order given."""
-    planned = _planned_stages(deployment)
-    return tuple(_row(stage, planned.get(stage.spec.stage)) for stage in stages)
+    return tuple(_row(stage, _home(stage)) for stage in stages)
 
 
 def as_values(rows: tuple[StageRow, ...]) -> list[dict[str, Any]]:
@@ -62,12 +59,12 @@ def as_values(rows: tuple[StageRow, ...]) -> list[dict[str, Any]]:
     return [{**{k: v for k, v in asdict(row).items() if k != "cells"}, "ranks": asdict(row)["cells"]} for row in rows]
 
 
-def _planned_stages(deployment: MoEDeployment) -> dict[int, StageLayout]:
-    """Where the plan wants everything, by stage; empty when the spec can no longer be planned."""
+def _home(stage: MoEStage) -> StageLayout | None:
+    """Where the plan of the stage wants everything; None where the operator left no note."""
     try:
-        return {stage.stage: stage for stage in plan_deployment(deployment).layout.stages}
-    except PlanError:
-        return {}
+        return home_layout(stage)
+    except (KeyError, ValueError):
+        return None
 
 
 def _row(stage: MoEStage, planned: StageLayout | None) -> StageRow:

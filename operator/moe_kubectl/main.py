@@ -181,7 +181,7 @@ def map_(
     from moe_kubectl.views import map_view
 
     cluster, chosen = _chosen(name, namespace, kubeconfig, context)
-    maps = {d.metadata.name: expert_map(d, cluster.stages(d.metadata.namespace, d.metadata.name)) for d in chosen}
+    maps = {d.metadata.name: expert_map(cluster.stages(d.metadata.namespace, d.metadata.name)) for d in chosen}
     if output is not Format.TABLE:
         values = [{"deployment": deployment, "stages": as_values(rows)} for deployment, rows in maps.items()]
         _print_values(values, output)

@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from moe_api import names
 from moe_api.deployment import MoEDeployment
+from moe_api.notes import accepted_spec, home_layout
 from moe_api.report import Report
 from moe_api.stage import MoEStage
 from moe_operator import errors, resources
 from moe_operator.api import Api, Json, Resource
 from moe_operator.desire.owner import is_owned_by
-from moe_operator.desire.stages import accepted_spec, home_layout
 from moe_operator.handlers import OUT_OF_SERVICE_TAINT
 from moe_operator.snapshot import DeploymentSnapshot, Node, Pod, StageSnapshot
 

@@ -92,3 +92,9 @@ def test_targets_loads_and_wishes_reach_the_planner() -> None:
 
 def test_bad_gpus_are_named_by_node_and_index() -> None:
     assert hardware(gpuMemory="64Gi", badGpus=[{"node": "node-1", "gpu": 3}]).bad_gpus == {("node-1", 3)}
+
+
+def test_the_same_question_is_answered_once() -> None:
+    first = plan_deployment(deployment("small"))
+    assert plan_deployment(deployment("small")) is first
+    assert plan_deployment(deployment("small", targets={"memoryShare": 0.5})) is not first

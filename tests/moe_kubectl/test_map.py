@@ -17,14 +17,14 @@ def lines(view: RenderableType) -> list[str]:
 
 
 def test_map_shows_moved_experts_and_masked_gpus() -> None:
-    shown = lines(map_view(expert_map(*small_with_a_masked_gpu())))
+    shown = lines(map_view(expert_map(small_with_a_masked_gpu()[1])))
     assert shown[1] == "r0 s00  0       1      4/4    node-0 0    1 2  3"
     assert shown[2] == "r0 s01  1       2      4/4    node-1 4,6* 5 XX 7"
     assert "small-r0-s01: rank 6 (node-1 gpu 2) is masked: GPUFailed" in shown
 
 
 def test_values_name_rank_node_gpu_lanes_and_experts() -> None:
-    first, second = as_values(expert_map(*small_with_a_masked_gpu()))
+    first, second = as_values(expert_map(small_with_a_masked_gpu()[1]))
     assert [rank["rank"] for rank in first["ranks"]] == [0, 1, 2, 3]
     assert second["epoch"] == 2
     assert second["ranks"][2] | {"pod": ""} == {
@@ -42,11 +42,21 @@ def test_values_name_rank_node_gpu_lanes_and_experts() -> None:
     assert moved == {4: False, 6: True}
 
 
+def test_without_the_operators_note_nothing_counts_as_moved() -> None:
+    _, stages = small_with_a_masked_gpu()
+    bare = [
+        stage.model_copy(update={"metadata": stage.metadata.model_copy(update={"annotations": {}})}) for stage in stages
+    ]
+    experts = [e for row in as_values(expert_map(bare)) for rank in row["ranks"] for e in rank["experts"]]
+    assert len(experts) == 8
+    assert not any(expert["moved"] for expert in experts)
+
+
 def test_an_expert_without_a_host_is_named() -> None:
-    one, (first, second) = small_with_a_masked_gpu()
+    _, (first, second) = small_with_a_masked_gpu()
     experts = [e.model_copy(update={"ranks": []}) if e.expert == 5 else e for e in second.spec.experts]
     broken = second.model_copy(update={"spec": second.spec.model_copy(update={"experts": experts})})
-    assert "small-r0-s01: no host for experts 5" in lines(map_view(expert_map(one, [first, broken])))
+    assert "small-r0-s01: no host for experts 5" in lines(map_view(expert_map([first, broken])))
 
 
 def test_status_shows_the_last_moves() -> None:

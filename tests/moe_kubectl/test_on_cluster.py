@@ -15,7 +15,8 @@ def test_map_and_status_read_what_the_operator_wrote(cluster: LocalCluster, name
     deployment, stages = small_with_a_masked_gpu()
     labels = {"moe-operator.dev/deployment": "small"}
     for values in (deployment.dump(), *(stage.dump() for stage in stages)):
-        metadata = {"name": values["metadata"]["name"], "labels": labels}
+        notes = values["metadata"].get("annotations", {})
+        metadata = {"name": values["metadata"]["name"], "labels": labels, "annotations": notes}
         cluster.apply(namespace, {**{k: values[k] for k in ("apiVersion", "kind", "spec")}, "metadata": metadata})
     access = ("--kubeconfig", str(cluster.kubeconfig), "-n", namespace)
     shown = run("map", "small", *access)

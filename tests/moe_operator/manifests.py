@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from moe_api.deployment import MoEDeployment
+from moe_api.notes import accepted_spec
 from moe_api.planning import plan_deployment
 from moe_api.stage import MoEStage
 from moe_operator.api import Json
 from moe_operator.desire.pods import pod
-from moe_operator.desire.stages import accepted_spec, new_stage
+from moe_operator.desire.stages import new_stage
 from moe_planner.result import Plan
 from tests.moe_operator.world import IMAGES
 

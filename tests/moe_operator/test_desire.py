@@ -10,13 +10,14 @@ import pytest
 import yaml
 
 from moe_api.deployment import MoEDeployment
+from moe_api.notes import accepted_spec, home_layout
 from moe_api.planning import plan_deployment
 from moe_api.stage import MoEStage
 from moe_operator.api import Json
 from moe_operator.desire.access import access_objects, secret
 from moe_operator.desire.gateway import gateway_objects
 from moe_operator.desire.pods import pod
-from moe_operator.desire.stages import accepted_spec, home_layout, new_stage
+from moe_operator.desire.stages import new_stage
 from tests.moe_operator.world import EXAMPLES, IMAGES
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -9,6 +9,7 @@ from moe_api import names
 from moe_api.convert import layout_name
 from moe_api.deployment import MoEDeployment
 from moe_api.names import Reason
+from moe_api.notes import accepted_spec, home_layout
 from moe_api.planning import plan_deployment
 from moe_api.stage import MoEStage
 from moe_operator import errors
@@ -20,7 +21,7 @@ from moe_operator.desire.access import access_objects
 from moe_operator.desire.gateway import gateway_objects
 from moe_operator.desire.owner import is_owned_by
 from moe_operator.desire.settings import Images
-from moe_operator.desire.stages import accepted_spec, home_layout, new_stage
+from moe_operator.desire.stages import new_stage
 from moe_operator.snapshot import DeploymentSnapshot, Node
 from moe_planner.errors import PlanError
 from moe_planner.result import Plan

@@ -1,0 +1,38 @@
+"""The two notes on a MoEStage, as annotations, so that the epoch is about the layout alone.
+
+The MoEDeployment's spec that was accepted (pods are built from it, and a changed spec is compared with it), and the
+stage's home layout (where experts go back to).
+"""
+
+import json
+
+from moe_api import names
+from moe_api.convert import stage_layout
+from moe_api.deployment import MoEDeploymentSpec
+from moe_api.stage import ExpertSpec, LaneSpec, MoEStage, MoEStageSpec
+from moe_planner.layout import StageLayout
+
+
+def stage_notes(accepted: MoEDeploymentSpec, spec: MoEStageSpec) -> dict[str, str]:
+    """Both, as the annotations of a stage that is made with that spec."""
+    experts = [[expert.expert, expert.ranks] for expert in spec.experts]
+    lanes = [[lane.lane, lane.rank] for lane in spec.lanes]
+    home = {"experts": experts, "lanes": lanes}
+    return {names.ANNOTATION_ACCEPTED: _compact(accepted.dump()), names.ANNOTATION_HOME: _compact(home)}
+
+
+def accepted_spec(stage: MoEStage) -> MoEDeploymentSpec:
+    """The MoEDeployment's spec for which the stage was made. Raises KeyError or pydantic.ValidationError."""
+    return MoEDeploymentSpec.model_validate_json(stage.metadata.annotations[names.ANNOTATION_ACCEPTED])
+
+
+def home_layout(stage: MoEStage) -> StageLayout:
+    """The layout of the plan, to which experts and lanes return. Raises KeyError or pydantic.ValidationError."""
+    note = json.loads(stage.metadata.annotations[names.ANNOTATION_HOME])
+    experts = [ExpertSpec(expert=expert, ranks=ranks) for expert, ranks in note["experts"]]
+    lanes = [LaneSpec(lane=lane, rank=rank) for lane, rank in note["lanes"]]
+    return stage_layout(stage.spec.model_copy(update={"experts": experts, "lanes": lanes, "masked": []}))
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True)
