@@ -9,7 +9,7 @@ import torch
 class Recipe:
     """What step sees which text at which rate: a function of the seed and the step's number alone."""
 
-    steps: int = 3000
+    steps: int = 2750
     seed: int = 0
     tokens_per_step: int = 1536
     window: int = 128
