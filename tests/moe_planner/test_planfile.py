@@ -87,6 +87,7 @@ def test_a_models_config_a_profile_and_a_workload_may_be_named() -> None:
     )
     assert (file.shape.family, file.shape.max_positions) == ("mixtral", 4096)
     assert (file.hardware.nodes, file.hardware.gpus_per_node) == (("a", "b"), 8)
+    assert file.hardware.gpu_memory_bytes == 80 * 10**9
     assert file.hardware.places == (NodePlace(), NodePlace(rack="r2"))
     assert file.workload.kv_tokens_per_lane == 8 * 4096
     assert file.workload.requests_per_second == 2.5
