@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 from rich.console import Console, RenderableType
+from typer.exceptions import TyperException
 
 from moe_api.deployment import MoEDeployment
 from moe_kubectl.errors import CommandError
@@ -225,14 +226,26 @@ def _print_values(values: Any, output: Format) -> None:
 def main() -> None:
     """Exit codes: 0 done, 1 a recount differs, 2 wrong input or no answer."""
     try:
-        app()
+        sys.exit(app(args=sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except CommandError as error:
-        for message in error.messages:
-            sys.stderr.write(f"error: {message}\n")
-        sys.exit(2)
+        _complain(*error.messages)
+    except TyperException as error:
+        words = error.format_message() if hasattr(error, "format_message") else "stopped"
+        _complain(f"{' '.join(words.split()).rstrip('.')}; see kubectl-moe {_command()}--help")
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+
+
+def _complain(*messages: str) -> None:
+    for message in messages:
+        sys.stderr.write(f"error: {message}\n")
+    sys.exit(2)
+
+
+def _command() -> str:
+    """The command that was called, where it is one."""
+    return f"{sys.argv[1]} " if sys.argv[1] in ("plan", "init", "status", "map") else ""
 
 
 if __name__ == "__main__":

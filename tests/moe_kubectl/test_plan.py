@@ -92,3 +92,29 @@ def test_without_a_cluster_the_remedy_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", [(), ("plan",), ("status",), ("map",)])
 def test_every_command_has_help(command: tuple[str, ...]) -> None:
     assert "Usage" in run(*command, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("plan", "--nodes", "x"), "see kubectl-moe plan --help"),
+        (("plan", "--nodez", "3"), "--nodez"),
+        (("plan", "--nodes", "0"), "--nodes"),
+        (("plan", "-f"), "see kubectl-moe plan --help"),
+        (("plan", "-o", "xml"), "xml"),
+        (("plam",), "plam"),
+        (("init",), "see kubectl-moe init --help"),
+    ],
+)
+def test_a_wrong_command_line_is_one_clear_line(arguments: tuple[str, ...], message: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert message in done.stderr
+
+
+def test_without_arguments_the_help_is_shown() -> None:
+    done = run()
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
