@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isclose
 
 from moe_api.recount import Recount
 from moe_planner.result import Plan
@@ -29,6 +30,7 @@ def compare(counted: Recount, planned: Plan) -> tuple[RecountLine, ...]:
         _hosts(counted, planned),
         _line("Coverage", _coverage(planned), counted.coverage, "copies"),
         _lanes(counted, planned),
+        _line("Rows that leave their GPU", _remote_share(planned), counted.remote_share, "share"),
         *_memory(counted, planned),
         _line("Contradictions", 0, len(counted.faults), "", "; ".join(counted.faults[:_DIFFERENCES_SHOWN])),
     )
@@ -91,6 +93,12 @@ def _lanes(counted: Recount, planned: Plan) -> RecountLine:
     )
 
 
+def _remote_share(planned: Plan) -> float:
+    """Of the rows that lanes send to experts, with a lane at every rank: all but one for each copy and its own lane."""
+    stages = [stage for layout in planned.layouts for stage in layout.stages if stage.experts]
+    return max((1 - len(stage.copies) / (len(stage.seats) * len(stage.experts)) for stage in stages), default=0.0)
+
+
 def _memory(counted: Recount, planned: Plan) -> Iterable[RecountLine]:
     fullest = max(counted.gpus, key=lambda gpu: gpu.memory_bytes)
     for check in planned.verification:
@@ -100,4 +108,6 @@ def _memory(counted: Recount, planned: Plan) -> Iterable[RecountLine]:
 
 
 def _line(name: str, planned: float, counted: float, unit: str, note: str = "") -> RecountLine:
-    return RecountLine(name=name, planned=planned, counted=counted, unit=unit, agrees=planned == counted, note=note)
+    return RecountLine(
+        name=name, planned=planned, counted=counted, unit=unit, agrees=isclose(planned, counted), note=note
+    )

@@ -114,7 +114,7 @@ def fewer_stages(objects: Objects) -> None:
     ("tamper", "lines"),
     [
         (moved_expert, {"Hosts of experts", "Memory per GPU"}),
-        (lost_expert, {"Hosts of experts", "Coverage", "Contradictions"}),
+        (lost_expert, {"Hosts of experts", "Coverage", "Rows that leave their GPU", "Contradictions"}),
         (dropped_expert, {"Hosts of experts", "Contradictions"}),
         (moved_lane, {"Seats of lanes"}),
         (fewer_gpus, {"GPUs that pods ask for", "Contradictions"}),

@@ -48,6 +48,11 @@ def test_the_documents_block_is_answered_line_by_line() -> None:
     assert answer["corrected"]["parallel_strategy"]["ep"] == 16
 
 
+def test_the_example_is_the_documents_block() -> None:
+    example = run("plan", "-f", str(EXAMPLES / "planning-file.yaml"))
+    assert example.stdout == run("plan", "-f", "-", text=DOCUMENT).stdout
+
+
 def test_the_corrected_block_is_a_planning_file_whose_lines_hold() -> None:
     answer = json.loads(run("plan", "-f", "-", "-o", "json", text=DOCUMENT).stdout)["planningFile"]
     again = run("plan", "-f", "-", "-o", "json", text=yaml.safe_dump(answer["corrected"]))
