@@ -30,11 +30,11 @@ def apply_deployment(tour: Tour) -> None:
 
 
 def gist(plan: str) -> str:
-    """The head line of a printed plan, its conclusions and the first rows of its layout."""
+    """The conclusion of a printed plan, those of its steps and the first rows of its layout."""
     lines = plan.splitlines()
     conclusions = [line.strip() for line in lines if line.strip().startswith("=>")]
     table = next((number for number, line in enumerate(lines) if line.startswith("REPLICA")), len(lines))
-    return "\n".join([lines[0], *conclusions, *lines[table : table + SHOWN_STAGES], "..."])
+    return "\n".join([plan.partition("\n\n")[0], *conclusions, *lines[table : table + SHOWN_STAGES], "..."])
 
 
 def wait_until_available(tour: Tour) -> None:
