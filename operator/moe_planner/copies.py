@@ -22,13 +22,6 @@ def has_extra_copies(constraints: Constraints) -> bool:
     return constraints.spare_copies > 0 or bool(constraints.copies_of)
 
 
-def most_copies_held(num_experts: int, ranks: int, constraints: Constraints) -> int:
-    """Copies on a rank of a stage of so many experts, at most: all of the stage's, shared out evenly."""
-    least = least_copies(constraints)
-    extra = sum(max(0, number - least) for _, number in constraints.copies_of) + constraints.spare_copies
-    return -(-min(num_experts * least + extra, num_experts * ranks) // ranks)
-
-
 def wanted_copies(experts: Sequence[int], ranks: int, constraints: Constraints, rates: Rates) -> dict[int, int]:
     """Copies of each expert of a stage: what was asked of each, then the spare ones to whichever is hottest by then.
 

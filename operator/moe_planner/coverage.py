@@ -103,13 +103,6 @@ def stage_coverage(stage: StageLayout, room: Room | None = None) -> StageCoverag
     )
 
 
-def experts_lost_per_node(stage: StageLayout) -> float:
-    """Experts that the death of one node leaves without a host, as the mean over the stage's nodes."""
-    domains = {seat.rank: domain_of(stage, seat.rank) for seat in stage.seats}
-    nodes = (frozenset(domains[rank] for rank in stage.hosts(expert)) for expert in stage.experts)
-    return sum(len(names) == 1 for names in nodes) / len(set(domains.values()))
-
-
 def coverage_notes(covered: Coverage) -> tuple[str, ...]:
     """Which losses are not survived without a load, and which cannot be healed, in sentences; alike stages in one."""
     alike: dict[str, list[int]] = {}

@@ -18,9 +18,7 @@ from moe_planner.packing import Packing, packing_of, spots_of, weigh
 from moe_planner.refining import refine
 from moe_planner.result import Degrees
 from moe_planner.sizes import layers_of_stages
-from moe_planner.topology import choose_nodes, racks_of
-from moe_planner.topology import gpus_per_pod as gpus_per_pod
-from moe_planner.topology import nodes_needed as nodes_needed
+from moe_planner.topology import choose_nodes, gpus_per_pod, racks_of
 
 # Refining a stage any further gains less than a percent; all stages together have to be placed in a second or two.
 _REFINING_STEPS = 60

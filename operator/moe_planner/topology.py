@@ -30,13 +30,6 @@ def gpus_per_pod(gpus_per_stage: int, gpus_per_node: int) -> int:
     return min(gpus_per_stage, gpus_per_node)
 
 
-def nodes_needed(degrees: Degrees, gpus_per_node: int) -> int:
-    """Nodes that all replicas need when every GPU is good."""
-    size = gpus_per_pod(degrees.gpus_per_stage, gpus_per_node)
-    pods = degrees.num_ranks // size
-    return -(-pods // (gpus_per_node // size))
-
-
 def choose_nodes(
     hardware: Hardware, degrees: Degrees, taken: Mapping[str, int] | None = None
 ) -> tuple[tuple[tuple[str, ...], ...], ...]:

@@ -57,6 +57,13 @@ def placed(
     return place(shape, hardware, degrees, constraints, loads, batch=batch)[0]
 
 
+def experts_lost_per_node(stage: StageLayout) -> float:
+    """Experts that the death of one node leaves without a host, as the mean over the stage's nodes."""
+    domains = {seat.rank: seat.domain for seat in stage.seats}
+    nodes = (frozenset(domains[rank] for rank in stage.hosts(expert)) for expert in stage.experts)
+    return sum(len(names) == 1 for names in nodes) / len(set(domains.values()))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """A stage, and what it was placed for."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moe_planner.copies import least_copies, missing, most_copies_held, wanted_copies, with_loading
+from moe_planner.copies import least_copies, missing, wanted_copies, with_loading
 from moe_planner.errors import PlanError
 from moe_planner.home import home, is_home
 from moe_planner.inputs import Constraints
@@ -42,13 +42,6 @@ def test_a_loss_to_survive_makes_it_two_at_least() -> None:
 def test_more_copies_than_ranks_are_refused() -> None:
     with pytest.raises(PlanError, match="its stage has 2; use at most 2"):
         wanted_copies(range(2), 2, Constraints(copies_of=((1, 3),)), dict.fromkeys(range(2), 0.5))
-
-
-def test_extra_copies_are_shared_out_over_the_ranks() -> None:
-    assert most_copies_held(16, 16, Constraints()) == 1
-    assert most_copies_held(16, 16, Constraints(spare_copies=32)) == 3
-    assert most_copies_held(16, 16, Constraints(copies=2, copies_of=((0, 3),))) == 3
-    assert most_copies_held(2, 4, Constraints(spare_copies=100)) == 2
 
 
 def test_a_lost_copy_is_made_again_on_another_node_than_the_one_that_is_left() -> None:

@@ -6,12 +6,12 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moe_planner.coverage import Headroom, coverage, coverage_notes, experts_lost_per_node, stage_coverage
+from moe_planner.coverage import Headroom, coverage, coverage_notes, stage_coverage
 from moe_planner.inputs import Constraints
 from moe_planner.layout import StageLayout
 from moe_planner.moves import Room
 from moe_planner.rehost import rehost
-from tests.moe_planner.stages import Case, cases, on_nodes, placed, shaped
+from tests.moe_planner.stages import Case, cases, experts_lost_per_node, on_nodes, placed, shaped
 
 
 def test_with_one_copy_every_gpu_and_node_is_critical() -> None:

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 
 from moe_planner.balance import balance, worst_of_both
 from moe_planner.copies import wanted_copies
-from moe_planner.coverage import experts_lost_per_node, stage_coverage
+from moe_planner.coverage import stage_coverage
 from moe_planner.inputs import Constraints, Loads
 from moe_planner.layout import StageLayout
 from moe_planner.loads import expert_rates, is_uniform
 from moe_planner.placement import place
 from moe_planner.result import Degrees
-from tests.moe_planner.stages import ZIPF, Case, cases, in_racks, on_nodes, placed, shaped
+from tests.moe_planner.stages import ZIPF, Case, cases, experts_lost_per_node, in_racks, on_nodes, placed, shaped
 
 
 def held(stage: StageLayout) -> list[tuple[int, ...]]:
