@@ -17,7 +17,7 @@ NODES, GPUS_PER_NODE = 32, 8
 TOKENS_PER_STREAM = 48
 TOKENS_BEFORE_FAILURE = 6
 """Each stream has this many tokens when the GPU dies, so that every stream is cut in its middle."""
-QUESTION = Prompt(text="In the beginning God", max_tokens=24)
+QUESTION = Prompt(text="The king of Israel said to the prophet,", max_tokens=24)
 SPEAKERS = (
     *("Moses", "Aaron", "Joshua", "Samuel", "David", "Solomon", "Elijah", "Isaiah"),
     *("Jeremiah", "Ezekiel", "Daniel", "Job", "John", "Jesus", "Peter", "Paul"),
