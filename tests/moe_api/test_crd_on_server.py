@@ -27,6 +27,16 @@ KUBERNETES_SAYS = [
     ("parallelism.expert", "lots", "spec.parallelism.expert", "lots is no degree of parallelism; use auto or"),
     ("parallelism", {"expert": 8, "pipeline": 2}, "spec.hardware.nodes", "2 nodes x 4 GPUs are fewer than expert 8"),
     ("engine.maxSequenceLength", 8000, "spec.engine.maxSequenceLength", "8000 tokens do not fit the KV cache"),
+    (
+        "hardware",
+        {"nodes": 2, "gpusPerNode": 4},
+        "spec.hardware.gpuMemory",
+        "the GPUs memory is not known; write gpuMe",
+    ),
+    ("hardware.flops", "fast", "spec.hardware.flops: Invalid value", "fast is no rate; write units per second"),
+    ("hardware.insideNode", {"bandwidth": "1G", "latency": "soon"}, "insideNode.latency", "soon is no duration; write"),
+    ("model.shape.expertBits", 0, "spec.model.shape.expertBits: Invalid value: 0", "should be greater than 0"),
+    ("experts.survive", "rack", "spec.experts.survive: Unsupported value", '"nothing", "gpu", "node"'),
     ("hardware.nodez", 1, "strict decoding error", 'unknown field "spec.hardware.nodez"'),
 ]
 
@@ -57,6 +67,29 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("example", ["reference", "small"])
 def test_the_examples_are_accepted(cluster: LocalCluster, example: str) -> None:
     assert f"moedeployment.moe-operator.dev/{example} created" in apply(cluster, raw(example))
+
+
+def test_everything_that_a_plan_may_need_is_accepted(cluster: LocalCluster) -> None:
+    link = {"bandwidth": "50G", "latency": "10us"}
+    values = raw()
+    spec = values["spec"]
+    spec["hardware"] |= {
+        "profile": "h100-sxm",
+        "flops": "989T",
+        "insideNode": link,
+        "badGpus": [{"node": "a", "gpu": 1}],
+    }
+    spec["targets"] = {"timeToFirstToken": "10s", "memoryShare": 0.5, "decodeThroughputPerGpu": 10}
+    spec["experts"] = {"copiesOf": [{"expert": 3, "copies": 2}], "spareCopies": 1, "survive": "gpu"}
+    spec["workload"] |= {"requestsPerSecond": 0.5, "expertLoad": {"kind": "zipf"}}
+    latent = {"keyValueRank": 8, "ropeSize": 4, "nopeSize": 4, "valueSize": 4}
+    spec["model"]["shape"] |= {
+        "family": "deepseek_v3",
+        "denseLayers": [0],
+        "latentAttention": latent,
+        "expertBits": 4.25,
+    }
+    assert "created" in apply(cluster, values)
 
 
 @pytest.mark.parametrize(("path", "value", "field", "words"), KUBERNETES_SAYS)
