@@ -22,6 +22,10 @@ from moe_planner.planning_file import BLOCKS, DocumentLine, PlanFile
 from moe_planner.units import BYTES, SECONDS, SHARE, TOKENS_PER_SECOND, Kind
 from moe_planner.units import read as measure
 
+# What the document claims in its text and leaves out of its block.
+DOCUMENT_TARGETS = Targets(time_per_output_token=0.1, flops_share=0.6)
+_TARGETS_TAKEN = ("targets", "decode in 100 ms a token and 60% MFU, which the reference document's text claims")
+
 _PARTS = ("model", "hardware", "workload")
 _REMEDY = "write it as in the reference document"
 
@@ -60,7 +64,7 @@ def read(document: Mapping[str, Any]) -> PlanFile:
         hardware=hardware,
         workload=workload,
         constraints=constraints,
-        targets=_targets(blocks["performance_targets"]),
+        targets=_targets(blocks["performance_targets"], DOCUMENT_TARGETS if not top.has("model") else Targets()),
         given=tuple(
             DocumentLine(key=block.at(key), written=block.value(key))
             for name, block in blocks.items()
@@ -111,16 +115,19 @@ def _check_memory(block: Fields) -> None:
             measure(block.at(key), block.value(key), BYTES)
 
 
-def _targets(block: Fields) -> Targets:
-    """`throughput` is asked of prefill and of decode, as the document does not say which it means."""
+def _targets(block: Fields, others: Targets) -> Targets:
+    """`throughput` is asked of prefill and of decode, as the document does not say which it means.
+
+    `others` are what is asked where the block is silent.
+    """
     both = _limit(block, "throughput", TOKENS_PER_SECOND, is_least=True)
     return Targets(
         time_to_first_token=_limit(block, "ttft", SECONDS),
-        time_per_output_token=_limit(block, "decode_latency", SECONDS),
+        time_per_output_token=_limit(block, "decode_latency", SECONDS) or others.time_per_output_token,
         prefill_throughput_per_gpu=_limit(block, "prefill_throughput", TOKENS_PER_SECOND, is_least=True) or both,
         decode_throughput_per_gpu=_limit(block, "decode_throughput", TOKENS_PER_SECOND, is_least=True) or both,
         memory_share=_limit(block, "memory_utilization", SHARE),
-        flops_share=_limit(block, "mfu", SHARE, is_least=True),
+        flops_share=_limit(block, "mfu", SHARE, is_least=True) or others.flops_share,
     )
 
 
@@ -142,4 +149,5 @@ def _assumed(top: Fields) -> tuple[tuple[str, str], ...]:
         "hardware": "not in the file: the reference document's GPU, 400 TFLOP/s and 64 GB; links of 50 GB/s, 10 us",
         "workload": "not in the file: the reference document's, 128 sequences of 128 to 10240 tokens",
     }
-    return tuple((part, text) for part, text in taken.items() if not top.has(part))
+    assumed = tuple((part, text) for part, text in taken.items() if not top.has(part))
+    return assumed if top.has("model") else (*assumed, _TARGETS_TAKEN)

@@ -38,6 +38,8 @@ def test_the_documents_block_is_its_reference() -> None:
         prefill_throughput_per_gpu=100_000.0,
         decode_throughput_per_gpu=100_000.0,
         memory_share=0.02,
+        time_per_output_token=0.1,
+        flops_share=0.6,
     )
 
 
@@ -51,7 +53,7 @@ def test_every_line_of_the_block_is_kept_as_written() -> None:
 
 def test_what_the_file_leaves_out_is_told() -> None:
     told = [name for name, _ in read(document()).assumed]
-    assert told == ["expert_ffn", "experts_per_token", "vocab", "model", "hardware", "workload"]
+    assert told == ["expert_ffn", "experts_per_token", "vocab", "model", "hardware", "workload", "targets"]
 
 
 @pytest.mark.parametrize(
