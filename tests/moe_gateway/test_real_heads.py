@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,7 +49,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
 
 @pytest.fixture
 async def gateway(cluster: LocalCluster, text_model: TextModel) -> AsyncIterator[Gateway]:
-    secret = read_secret((Path(cluster._folder.name) / "key").read_bytes())
+    secret = read_secret(cluster.secret_file.read_bytes())
     credentials = Credentials(secret=secret, deployment=POD, pod_uid="gateway-uid")
     targets = [
         HeadTarget(

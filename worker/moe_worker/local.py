@@ -55,7 +55,7 @@ class LocalCluster:
     def __enter__(self) -> Self:
         folder = Path(self._folder.name)
         key = secrets.token_bytes(32)
-        (folder / "key").write_bytes(urlsafe_b64encode(key))
+        self.secret_file.write_bytes(urlsafe_b64encode(key))
         self._incarnations = Incarnations(folder)
         self.fork_server_pid, self._orders = fork_server.start(import_rank)
         self.crew = self._make_crew(Forks(self._orders))
@@ -94,6 +94,11 @@ class LocalCluster:
         self._orders.close()
         self._ports.close()
         self._folder.cleanup()
+
+    @property
+    def secret_file(self) -> Path:
+        """The key of the data path, for gateways."""
+        return Path(self._folder.name) / "key"
 
     def pid(self, rank: int) -> int:
         """Of the process now in the seat."""
@@ -197,7 +202,7 @@ class LocalCluster:
             pod_uid=POD,
             incarnation=self._incarnations.next(seat.rank),
             address=seat.address,
-            secret_file=f"{self._folder.name}/key",
+            secret_file=str(self.secret_file),
             model_path=str(self._model),
             dtype="float32",
             shape={},
