@@ -26,11 +26,13 @@ def failures_text(planned: Planned, written: str, stages: Sequence[StageFailure]
     num_bytes = moves * planned.inputs.shape.expert_bytes
     lanes = sum(len(stage.rehosting.lane_moves) for stage in stages)
     lost = sum(len(stage.rehosting.lost_experts) for stage in stages)
+    homeless = sum(len(stage.rehosting.homeless_lanes) for stage in stages)
     ranks = sum(len(stage.lost_ranks) for stage in stages)
     summary = (
         f"{written}: {count(ranks, 'GPU')} of {count(len(stages), 'stage')} lost; "
         f"{count(moves, 'expert')} to load elsewhere ({gib(num_bytes)}), {count(lanes, 'lane')} to reset; "
         + (f"{count(lost, 'expert')} LOST: nobody has room" if lost else "no expert is lost")
+        + (f"; {count(homeless, 'lane')} WITHOUT A RANK: no rank keeps cache for one more" if homeless else "")
     )
     head = (
         "REPLICA",

@@ -72,6 +72,8 @@ def test_a_failure_shows_what_moves_and_what_is_lost() -> None:
     text = run("plan", "-f", REFERENCE, "--fail", "node-3,gpu:7/2").stdout
     assert text.startswith("node-3,gpu:7/2: 9 GPUs of 2 stages lost; 9 experts to load elsewhere (")
     assert "0        3      58          -" in text
+    text = run("plan", "-f", "-", "--fail", "gpu:0/0", text=DOCUMENT).stdout
+    assert "0 lanes to reset; no expert is lost; 1 lane WITHOUT A RANK: no rank keeps cache for one more" in text
     values = json.loads(run("plan", "-f", SMALL, "--fail", "node-1", "-o", "json").stdout)
     assert values["failures"] == [
         {
