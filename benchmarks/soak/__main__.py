@@ -10,6 +10,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -43,12 +44,7 @@ def main() -> int:
         none_of("leaked processes", [f"pid {pid} still runs" for pid in watched.left()]),
         Promise(name="the gateway leaves with 0", is_kept=code == 0, found=f"{code}"),
     ]
-    report = Report(
-        options=report.options,
-        figures=report.figures,
-        memory=report.memory,
-        promises=[*report.promises, *ended],
-    )
+    report = replace(report, promises=[*report.promises, *ended])
     print()
     report.show(Console(width=120))
     if options.json:
@@ -65,6 +61,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the questions and of the clients' moods")
     parser.add_argument("--json", type=Path, help="file for the report")
     options = parser.parse_args(arguments)
+    for name in ("streams", "seconds", "questions"):
+        if getattr(options, name) <= 0:
+            parser.error(f"--{name} {getattr(options, name):g}: without any nothing is shown; give at least 1")
     if 0 < options.kill_every < LEAST_KILL_EVERY_S:
         parser.error(
             f"--kill-every {options.kill_every:g}: ranks that die more often than every {LEAST_KILL_EVERY_S} s "

@@ -16,7 +16,7 @@ from moe_worker.local import LocalCluster
 STAGES = RANKS_PER_STAGE = 2
 VICTIMS = (0, 3)
 """The head of one lane and the end of the other. The other two ranks live all the time, so that a leak would show."""
-FLAGS = {
+MODEL_FLAGS = {
     "layers": "layers",
     "experts": "experts",
     "experts-per-token": "expertsPerToken",
@@ -27,11 +27,12 @@ FLAGS = {
     "ffn": "expertFfnSize",
     "vocab": "vocabularySize",
 }
+"""What make_checkpoint calls each size of SHAPE."""
 
 
 def make_model(folder: Path) -> None:
     """Random weights of SHAPE. In a process of its own, so that the ranks' memory holds nothing of it."""
-    flags = [text for flag, field in FLAGS.items() for text in (f"--{flag}", str(SHAPE[field]))]
+    flags = [text for flag, field in MODEL_FLAGS.items() for text in (f"--{flag}", str(SHAPE[field]))]
     command = [sys.executable, "-m", "moe_worker.make_checkpoint", str(folder), *flags]
     subprocess.run(command, check=True, stdout=sys.stderr)
 

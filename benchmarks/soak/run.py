@@ -78,6 +78,7 @@ class Soak:
                 since = now
             await asyncio.sleep(0.1)
         self.resting = dict(self.listener.loads)
+        self._look()
 
     async def gateway_figures(self) -> dict[str, float]:
         """Its metrics that have no labels but the model's, by name."""
@@ -102,10 +103,13 @@ class Soak:
             await asyncio.sleep(every)
             self.ranks.kill_next()
 
+    def _look(self) -> None:
+        self.watched.look(time.monotonic(), {"gateway": self.gateway_pid, **self.ranks.pids()})
+
     async def _sample(self, tally: Tally, began: float, seconds: float) -> None:
         while True:
             now = time.monotonic()
-            self.watched.look(now, {"gateway": self.gateway_pid, **self.ranks.pids()})
+            self._look()
             used = [load.blocks_used / load.blocks for load in self.listener.loads.values()]
             self.highest_used = max(self.highest_used, *used, 0.0)
             self.show(f"{now - began:.0f} of {seconds:g} s: {self._progress(tally, now - began)}")
