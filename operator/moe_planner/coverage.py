@@ -37,6 +37,7 @@ class StageCoverage:
     """
 
     stage: int
+    num_nodes: int
     copies: int
     gpus_to_lose: int
     nodes_to_lose: int
@@ -92,6 +93,7 @@ def stage_coverage(stage: StageLayout, room: Room | None = None) -> StageCoverag
     fullest, most = max(Counter(alive).items(), key=lambda item: item[1], default=("", 0))
     return StageCoverage(
         stage=stage.stage,
+        num_nodes=len(set(domains.values())),
         copies=copies,
         gpus_to_lose=max(0, copies - 1),
         nodes_to_lose=max(0, min(map(len, nodes.values()), default=0) - 1),
@@ -134,7 +136,8 @@ def _notes(stage: StageCoverage) -> list[str]:
     if stage.uncovered:
         notes.append(f"{len(stage.uncovered)} experts have no host")
     if stage.critical_nodes:
-        notes.append(f"the loss of {_listed(stage.critical_nodes)} leaves experts without a host until they are loaded")
+        which = "a node" if len(stage.critical_nodes) == stage.num_nodes else _listed(stage.critical_nodes)
+        notes.append(f"the loss of {which} leaves experts without a host until they are loaded")
     elif stage.critical_ranks:
         notes.append("the loss of one GPU leaves experts without a host until they are loaded")
     for what, headroom in (("GPU", stage.gpu_headroom), ("node", stage.node_headroom)):
@@ -144,7 +147,7 @@ def _notes(stage: StageCoverage) -> list[str]:
                 for number, name in ((headroom.experts or 0, "experts"), (headroom.lanes, "lanes"))
                 if number < 0
             ]
-            notes.append(f"after the loss of {headroom.at} (one {what}) there is no room for {' and '.join(short)}")
+            notes.append(f"after the loss of one {what} there is no room for {' and '.join(short)}")
     return notes
 
 

@@ -128,16 +128,15 @@ class _Hosting:
         return line
 
     def _make_way(self) -> int | None:
-        """A rank whose copy of an expert with other hosts was given up: of the expert that has the most."""
+        """A rank whose copy of an expert with other hosts was given up: of the expert that has the most.
+
+        The rank then holds as many as before, even where that is more than it has room for by the plan.
+        """
         if not self._may_make_way:
             return None
         left = [copy for copy in self._left() if copy.expert not in self._given]
         serving = Counter(copy.expert for copy in left if copy.state == "serving")
-        spare = [
-            copy
-            for copy in left
-            if serving[copy.expert] > (copy.state == "serving") and self.held[copy.rank] <= (self._limit or 0)
-        ]
+        spare = [copy for copy in left if serving[copy.expert] > (copy.state == "serving")]
         if not spare:
             self._may_make_way = False
             return None

@@ -9,6 +9,7 @@ from moe_planner.result import Alternative, Check, Degrees, Plan
 from moe_planner.tables import annotated, table, wrapped
 
 _MAX_STAGES_SHOWN = 64
+_MAX_NODES_SHOWN = 4
 _UNITS = ("Bytes", "Seconds")
 
 
@@ -124,7 +125,8 @@ def amount(value: float, unit: str) -> str:
         case _ if unit.endswith("/s"):
             return decimal(value, unit)
         case _:
-            return f"{value:.6g} {_singular(unit) if value == 1 else unit}"
+            number = f"{value:.0f}" if value == int(value) else f"{value:.6g}"
+            return f"{number} {_singular(unit) if value == 1 else unit}"
 
 
 def _singular(unit: str) -> str:
@@ -154,7 +156,8 @@ def _ranks(stage: StageLayout) -> str:
 
 
 def _nodes(stage: StageLayout) -> str:
-    return ", ".join(dict.fromkeys(seat.node or "any" for seat in stage.seats))
+    names = list(dict.fromkeys(seat.node or "any" for seat in stage.seats))
+    return ", ".join(names) if len(names) <= _MAX_NODES_SHOWN else f"{names[0]} .. {names[-1]} ({len(names)} nodes)"
 
 
 def _held(stage: StageLayout) -> str:

@@ -9,8 +9,8 @@ from math import ceil
 from moe_planner.amounts import gib
 from moe_planner.balance import balances
 from moe_planner.candidates import Candidate
-from moe_planner.coverage import coverage
 from moe_planner.evenness import balance_lines
+from moe_planner.failure_lines import failure_lines
 from moe_planner.goals import Judge
 from moe_planner.layout import Layout, StageLayout
 from moe_planner.memory import USABLE_SHARE, Memory, memory_of_rank, usable_bytes
@@ -30,11 +30,10 @@ def verify(problem: Problem, chosen: Candidate, layouts: tuple[Layout, ...]) -> 
         *balance_lines(problem, chosen, layouts[0], loads),
         *target_lines(chosen, goals, memory),
         _experts_hosted(problem, layouts),
-        *_survival(problem, layouts),
         _experts_per_gpu(problem, layouts),
         _memory(problem, memory),
         _batch(problem, layouts),
-        _takeover(problem, layouts),
+        *failure_lines(problem, chosen, layouts),
     )
 
 
@@ -100,30 +99,6 @@ def _experts_hosted(problem: Problem, layouts: tuple[Layout, ...]) -> Check:
     )
 
 
-def _survival(problem: Problem, layouts: tuple[Layout, ...]) -> tuple[Check, ...]:
-    """Whether the loss that was to be survived leaves every expert a host; nothing where none was named."""
-    survive = problem.constraints.survive
-    if survive == "nothing":
-        return ()
-    covered = [coverage(layout) for layout in layouts]
-    lose = min(one.gpus_to_lose if survive == "gpu" else one.nodes_to_lose for one in covered)
-    critical = covered[0].critical_ranks if survive == "gpu" else covered[0].critical_nodes
-    return (
-        Check(
-            name=f"Survives the loss of any {survive}",
-            formula=f"any {lose} of a stage's {survive}s may die before an expert has no host >= 1",
-            value=lose,
-            limit=1,
-            unit=f"{survive}s",
-            verdict=_verdict(lose >= 1),
-            basis="derived",
-            bound="copies on different GPUs and nodes",
-            margin=lose - 1.0,
-            note=f"alone with an expert: {', '.join(map(str, critical[:8]))}" if critical else "",
-        ),
-    )
-
-
 def _experts_per_gpu(problem: Problem, layouts: tuple[Layout, ...]) -> Check:
     """Even but for what does not divide: one expert more in each of its copies, and what stages differ by."""
     stages = [stage for stage in layouts[0].stages if stage.experts]
@@ -177,20 +152,4 @@ def _batch(problem: Problem, layouts: tuple[Layout, ...]) -> Check:
         basis="given",
         bound="engine.blocksPerLane x engine.blockSize; beyond it the youngest sequences wait",
         margin=(room - tokens) / room,
-    )
-
-
-def _takeover(problem: Problem, layouts: tuple[Layout, ...]) -> Check:
-    ranks = layouts[0].ranks_per_stage
-    room = (ranks - 1) * problem.workload.lanes_per_rank
-    return Check(
-        name="Lanes after one lost GPU",
-        formula=f"{ranks} lanes <= ({ranks} - 1) ranks x {problem.workload.lanes_per_rank}",
-        value=ranks,
-        limit=room,
-        unit="lanes",
-        verdict=_verdict(ranks <= room),
-        basis="derived",
-        bound="engine.lanesPerRank",
-        margin=(room - ranks) / room if room else None,
     )
