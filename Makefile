@@ -1,11 +1,12 @@
 # Everything a newcomer types. Set-up is part of every target that needs it, and instant once it is done.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast e2e-small lint train bench clean
+.PHONY: help setup demo test test-fast sweep e2e-small lint train bench clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
+SEED ?= $(shell date +%s)
 # One thread a process: two collapse when anything else runs on the same cores (see README, "Limits").
 export OMP_NUM_THREADS ?= 1
 
@@ -27,6 +28,11 @@ test: ## Set-up, then lint and every test, with a real control plane
 test-fast: ## The tests that need no cluster: seconds, for while you work
 	@$(PYTHON) -m setup setup
 	$(PYTEST) tests -m "not cluster and not e2e and not slow"
+
+sweep: ## Look for new failures: random examples of every property, and random histories of the protocol (SEED=n)
+	@$(PYTHON) -m setup setup
+	$(PYTEST) tests -m "not cluster and not e2e and not slow" --hypothesis-profile=sweep --hypothesis-seed=$(SEED) -k "not simulation"
+	MOE_FIRST_SEED=$(SEED) MOE_HISTORIES=20000 $(PYTEST) tests/moe_worker/protocol/simulation
 
 e2e-small: ## End to end on 2 stages x 4 ranks: load, a killed rank, a dead GPU
 	@$(PYTHON) -m setup setup

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from moe_local import cluster as lifecycle
 from moe_local.state import DEFAULT_PRELOAD
@@ -14,6 +15,11 @@ from tests import local_cluster
 from tests.local_cluster import LocalCluster
 
 CRDS = Path(__file__).parent.parent / "crds"
+
+# The same examples in every run, so that a red one is its change's doing; `make sweep` looks for new ones.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("sweep", max_examples=1000, deadline=None)
+settings.load_profile("same")
 
 ClusterFactory = Callable[..., LocalCluster]
 
