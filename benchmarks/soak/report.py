@@ -14,8 +14,12 @@ from rich.table import Table
 
 from benchmarks.soak.processes import MIB, Series
 
-MOST_GROWTH = 0.01
-"""Memory is flat when what its slope adds over the time after warming up is at most this share of it."""
+MOST_GROWTH = 0.02
+"""Memory is flat when what its slope adds over the time after warming up is at most this share of it.
+
+Not 0: of 0.1 to 0.4 KiB a request that a gateway's RSS gains at first, tracemalloc sees nothing, so the allocator has it.
+One whole request kept of each, with its tokens, adds several times as much as is allowed here in five minutes.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
