@@ -22,16 +22,23 @@ def stage_notes(accepted: MoEDeploymentSpec, spec: MoEStageSpec) -> dict[str, st
 
 
 def accepted_spec(stage: MoEStage) -> MoEDeploymentSpec:
-    """The MoEDeployment's spec for which the stage was made. Raises KeyError or pydantic.ValidationError."""
-    return MoEDeploymentSpec.model_validate_json(stage.metadata.annotations[names.ANNOTATION_ACCEPTED])
+    """The MoEDeployment's spec for which the stage was made. Raises ValueError (pydantic's is one)."""
+    return MoEDeploymentSpec.model_validate_json(_note(stage, names.ANNOTATION_ACCEPTED))
 
 
 def home_layout(stage: MoEStage) -> StageLayout:
-    """The layout of the plan, to which experts and lanes return. Raises KeyError or pydantic.ValidationError."""
-    note = json.loads(stage.metadata.annotations[names.ANNOTATION_HOME])
+    """The layout of the plan, to which experts and lanes return. Raises KeyError or ValueError (pydantic's is one)."""
+    note = json.loads(_note(stage, names.ANNOTATION_HOME))
     experts = [ExpertSpec(expert=expert, ranks=ranks) for expert, ranks in note["experts"]]
     lanes = [LaneSpec(lane=lane, rank=rank) for lane, rank in note["lanes"]]
     return stage_layout(stage.spec.model_copy(update={"experts": experts, "lanes": lanes, "masked": []}))
+
+
+def _note(stage: MoEStage, annotation: str) -> str:
+    note = stage.metadata.annotations.get(annotation)
+    if note is None:
+        raise ValueError(f"it has no annotation {annotation}: MoEStages are the operator's to make; delete it")
+    return note
 
 
 def _compact(value: object) -> str:

@@ -43,7 +43,7 @@ class LaneLoad(ApiModel):
 class SeatReport(ApiModel):
     """One rank. `address` is "ip:port", "" while there is none; `since` is when `state` last changed.
 
-    `served` and `lanes` are its load, told now and then while it changes.
+    `served` and `lanes` are its load, as it was at most ten minutes ago.
     """
 
     rank: int

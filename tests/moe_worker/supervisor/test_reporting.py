@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from moe_api.report import LaneLoad
-from moe_worker.supervisor.reporting import Reporter, ReportWriter
+from moe_worker.supervisor.reporting import LOADS_EVERY, Reporter, ReportWriter
 from moe_worker.supervisor.seat import Rules, Seat
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -100,17 +100,21 @@ def test_a_peer_is_out_of_reach_since_the_first_rank_missed_it_and_that_does_not
     assert reporter.build(3, seats, "").unreachable == []
 
 
-def test_the_load_is_told_until_the_rank_ends() -> None:
-    one, reporter = heard(seat()), Reporter(lambda: NOON)
+def test_loads_are_told_every_ten_minutes_and_change_no_report_in_between() -> None:
+    now = [NOON]
+    one, reporter = heard(seat()), Reporter(lambda: now[0])
     lane = {"lane": 0, "waiting": 1, "running": 2, "blocks": 8, "blocks_used": 4, "blocks_cached": 3}
+    before = reporter.build(3, [one], "")
     one.heard({"load": {"experts": [[5, 70], [1, 30]], "lanes": [lane]}}, 0.0)
+    now[0] += LOADS_EVERY - timedelta(seconds=1)
+    assert reporter.build(3, [one], "") == before
+    now[0] += timedelta(seconds=1)
     report = reporter.build(3, [one], "").seats[0]
     assert [(expert.expert, expert.tokens) for expert in report.served] == [(1, 30), (5, 70)]
     assert report.lanes == [LaneLoad(**lane)]
-    assert report.experts == [0, 1]
-    one.exited(None, "SIGKILL", 1.0, Rules(heartbeat_seconds=2.0, restart_budget=3))
-    report = reporter.build(3, [one], "").seats[0]
-    assert (report.served, report.lanes) == ([], [])
+    one.heard({"load": {"experts": [[5, 90], [1, 30]], "lanes": []}}, 0.0)
+    now[0] += timedelta(minutes=1)
+    assert reporter.build(3, [one], "").seats[0] == report
 
 
 def test_the_first_error_is_told() -> None:

@@ -12,6 +12,8 @@ from moe_worker.logs import timestamp
 from moe_worker.supervisor.seat import Seat
 
 STEP_S = 0.1
+LOADS_EVERY = timedelta(minutes=10)
+"""Placement wants to know what is asked of the experts; a write is dear, and /metrics tells it sooner."""
 FIRST_RETRY_S = 0.05
 MAX_RETRY_S = 0.5
 
@@ -48,16 +50,22 @@ class ReportWriter:
 
 
 class Reporter:
-    """Builds the report; remembers since when each seat is in its state and each peer is out of reach."""
+    """Builds the report; remembers since when each seat is in its state and each peer is out of reach.
+
+    What it says of loads is `LOADS_EVERY` old at most, and the same in between.
+    """
 
     def __init__(self, wall_clock: Callable[[], datetime]) -> None:
         self._wall_clock = wall_clock
         self._states: dict[int, tuple[str, str]] = {}
         self._unreachable: dict[int, str] = {}
+        self._loads: dict[int, tuple[list[ExpertLoad], list[LaneLoad]]] = {}
+        self._loads_due = wall_clock() + LOADS_EVERY
 
     def build(self, epoch: int, seats: Iterable[Seat], error: str) -> Report:
         seats = sorted(seats, key=lambda seat: seat.rank)
         errors = [error, *(seat.error for seat in seats)]
+        self._look_at_loads(seats)
         return Report(
             epoch=epoch,
             seats=[self._seat(seat) for seat in seats],
@@ -65,9 +73,16 @@ class Reporter:
             error=next((text for text in errors if text), ""),
         )
 
+    def _look_at_loads(self, seats: Iterable[Seat]) -> None:
+        now = self._wall_clock()
+        if now >= self._loads_due:
+            self._loads = {seat.rank: _load(seat) for seat in seats}
+            self._loads_due = now + LOADS_EVERY
+
     def _seat(self, seat: Seat) -> SeatReport:
         if self._states.get(seat.rank, ("", ""))[0] != seat.state:
             self._states[seat.rank] = (seat.state, timestamp(self._wall_clock()))
+        served, lanes = self._loads.get(seat.rank, ([], []))
         return SeatReport(
             rank=seat.rank,
             incarnation=seat.incarnation,
@@ -79,8 +94,8 @@ class Reporter:
             gpu=GpuHealth(index=seat.gpu, healthy=not seat.reason, reason=seat.reason),
             restarts=seat.restarts,
             since=self._states[seat.rank][1],
-            served=[ExpertLoad(expert=expert, tokens=tokens) for expert, tokens in sorted(seat.expert_tokens.items())],
-            lanes=[LaneLoad(**figures) for figures in seat.lane_figures],
+            served=served,
+            lanes=lanes,
         )
 
     def _peers(self, seats: Iterable[Seat]) -> list[UnreachablePeer]:
@@ -94,3 +109,9 @@ class Reporter:
             for rank, seconds in sorted(longest.items())
         }
         return [UnreachablePeer(rank=rank, since=since) for rank, since in self._unreachable.items()]
+
+
+def _load(seat: Seat) -> tuple[list[ExpertLoad], list[LaneLoad]]:
+    """What the seat's rank says of its experts and lanes."""
+    experts = [ExpertLoad(expert=expert, tokens=tokens) for expert, tokens in sorted(seat.expert_tokens.items())]
+    return experts, [LaneLoad(**figures) for figures in seat.lane_figures]

@@ -31,6 +31,6 @@ def test_every_request_of_every_history_gets_its_tokens(first: int) -> None:
 def test_a_seed_is_a_history() -> None:
     told: list[list[str]] = [[], []]
     for lines in told:
-        run_history(7, tracer=lambda turn, text, lines=lines: lines.append(f"{turn} {text}"))
+        run_history(8, tracer=lambda turn, text, lines=lines: lines.append(f"{turn} {text}"))
     assert told[0] == told[1]
     assert len(told[0]) > 50
