@@ -15,6 +15,7 @@ from moe_api.support import beyond_the_workers
 from moe_planner.calibration import Calibration
 from moe_planner.errors import PlanError
 from moe_planner.inputs import Constraints, Gpu, Hardware, Link, Loads, NodePlace, Targets, Workload
+from moe_planner.layout import Layout
 from moe_planner.model import ModelShape
 from moe_planner.plan import plan
 from moe_planner.profiles import Profile
@@ -33,13 +34,16 @@ class PlannerInputs:
     targets: Targets = field(default_factory=Targets)
     loads: Loads = field(default_factory=Loads)
 
-    def plan(self, calibration: Calibration | None = None) -> Plan:
-        """The plan, with what the workers cannot run of it. Raises moe_planner.errors.PlanError."""
-        return _plan(self, calibration or Calibration())
+    def plan(self, calibration: Calibration | None = None, current: Layout | None = None) -> Plan:
+        """The plan, with what the workers cannot run of it, grown out of `current` where that is given.
+
+        Raises moe_planner.errors.PlanError.
+        """
+        return _plan(self, calibration or Calibration(), current)
 
 
 @lru_cache(maxsize=16)
-def _plan(inputs: PlannerInputs, calibration: Calibration) -> Plan:
+def _plan(inputs: PlannerInputs, calibration: Calibration, current: Layout | None) -> Plan:
     """Remembered, since the operator asks at every look at a deployment, and a large plan takes seconds."""
     planned = plan(
         inputs.shape,
@@ -49,6 +53,7 @@ def _plan(inputs: PlannerInputs, calibration: Calibration) -> Plan:
         targets=inputs.targets,
         loads=inputs.loads,
         calibration=calibration,
+        current=current,
     )
     beyond = beyond_the_workers(inputs.shape)
     return replace(planned, unsupported=(*planned.unsupported, *beyond)) if beyond else planned

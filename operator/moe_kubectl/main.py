@@ -64,6 +64,12 @@ Compare = Annotated[
     str | None,
     typer.Option("--compare", help="Show this file's plan beside; the same file shows what the flags change."),
 ]
+GrowFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--grow-from", help="Start from the layout that this file's plan has, and show what is loaded where, in bytes."
+    ),
+]
 RecountOption = Annotated[
     str | None,
     typer.Option("--recount", help="Count the MoEStages and pods of this file again; exit code 1 if they differ."),
@@ -99,6 +105,7 @@ def plan(
     measured: MeasuredOption = None,
     fail: Fail = None,
     compare: Compare = None,
+    grow_from: GrowFrom = None,
     recount: RecountOption = None,
     svg: SvgOption = None,
 ) -> None:
@@ -117,6 +124,7 @@ def plan(
             measured=measured,
             fail=fail,
             compare=compare,
+            grow_from=grow_from,
             recount=recount,
             svg=svg,
         )

@@ -8,6 +8,7 @@ from moe_api.recount_lines import RecountLine, compare
 from moe_kubectl.errors import CommandError
 from moe_kubectl.failing import failures_of, failures_text, failures_values
 from moe_kubectl.files import Source, read_config, read_source, write_text
+from moe_kubectl.growing import growth_of, growth_text, growth_values
 from moe_kubectl.lines import answer_text, answer_values, taken_text
 from moe_kubectl.loads_file import read_loads
 from moe_kubectl.measuring import calibrated, errors_text, errors_values
@@ -20,6 +21,7 @@ from moe_planner.calibration import Calibration
 from moe_planner.comparing import compared_text, compared_values
 from moe_planner.errors import PlanError
 from moe_planner.failures import StageFailure
+from moe_planner.layout import Layout
 from moe_planner.render import as_text
 from moe_planner.values import as_dict
 
@@ -40,6 +42,7 @@ class Asked:
     measured: str | None = None
     fail: str | None = None
     compare: str | None = None
+    grow_from: str | None = None
     recount: str | None = None
     svg: str | None = None
 
@@ -56,11 +59,12 @@ class Answer:
 def answer(asked: Asked) -> Answer:
     """Raises CommandError; writes the picture, if one is asked for."""
     source = None if asked.file is None else read_source(asked.file)
-    planned = _planned(source, asked)
+    current = None if asked.grow_from is None else _planned(read_source(asked.grow_from), Asked()).plan.layout
+    planned = _planned(source, asked, current=current)
     errors: tuple[LineError, ...] = ()
     if asked.measured is not None:
         calibration, errors = calibrated(planned, asked.measured)
-        planned = _planned(source, asked, calibration)
+        planned = _planned(source, asked, calibration, current)
     failures = _failures(planned, asked.fail)
     if asked.svg is not None:
         write_text(asked.svg, picture_of(planned, failures))
@@ -68,6 +72,9 @@ def answer(asked: Asked) -> Answer:
     if asked.fail is not None:
         text = failures_text(planned, asked.fail, failures)
         values["failures"] = failures_values(failures)
+    if current is not None:
+        growth = growth_of(planned, current)
+        text, values["growth"] = growth_text(growth), growth_values(growth)
     if asked.compare is not None:
         text, values["compared"] = _compared(planned, asked)
     lines = _recounted(planned, asked.recount)
@@ -76,7 +83,9 @@ def answer(asked: Asked) -> Answer:
     return Answer(text=text, values=values, agrees=all(line.agrees for line in lines))
 
 
-def _planned(source: Source | None, asked: Asked, calibration: Calibration | None = None) -> Planned:
+def _planned(
+    source: Source | None, asked: Asked, calibration: Calibration | None = None, current: Layout | None = None
+) -> Planned:
     objective = next((known for known in OBJECTIVES if known == asked.objective), None)
     if asked.objective is not None and objective is None:
         raise CommandError(f"--objective {asked.objective}: is none of {', '.join(OBJECTIVES)}; use one of them")
@@ -95,7 +104,7 @@ def _planned(source: Source | None, asked: Asked, calibration: Calibration | Non
     except PlanError as error:
         raise CommandError(f"{asked.model}: {error}") from error
     loads = None if asked.loads is None else read_loads(asked.loads)
-    return plan_source(edited, what_if, loads=loads, calibration=calibration)
+    return plan_source(edited, what_if, loads=loads, calibration=calibration, current=current)
 
 
 def _failures(planned: Planned, written: str | None) -> tuple[StageFailure, ...]:
@@ -138,7 +147,7 @@ def _short(source: Source) -> str:
 
 def _flags(asked: Asked) -> str:
     """The flags that make a difference to the plan, as they were written."""
-    plain = replace(asked, file=None, fix=(), fail=None, compare=None, recount=None, svg=None)
+    plain = replace(asked, file=None, fix=(), fail=None, compare=None, grow_from=None, recount=None, svg=None)
     given = {name: getattr(plain, name) for name in plain.__dataclass_fields__}
     words = [f"--{name.replace('_', '-')} {value}" for name, value in given.items() if value]
     return "".join(f" {word}" for word in (*words, *(f"--fix {fix}" for fix in asked.fix)))

@@ -14,6 +14,7 @@ from moe_planner.calibration import Calibration
 from moe_planner.errors import PlanError
 from moe_planner.file_words import in_words_of_file
 from moe_planner.inputs import Loads
+from moe_planner.layout import Layout
 from moe_planner.loads import Rates, expert_rates
 from moe_planner.memory import experts_that_fit
 from moe_planner.moves import Room
@@ -44,25 +45,34 @@ class Planned:
 
 
 def plan_source(
-    source: Source, what_if: WhatIf, *, loads: Loads | None = None, calibration: Calibration | None = None
+    source: Source,
+    what_if: WhatIf,
+    *,
+    loads: Loads | None = None,
+    calibration: Calibration | None = None,
+    current: Layout | None = None,
 ) -> Planned:
     """Raises CommandError with the field as the source's author writes it."""
     try:
         if source.kind == "deployment":
-            return _plan_deployment(source, loads, calibration)
-        return _plan_file(source, what_if, loads, calibration)
+            return _plan_deployment(source, loads, calibration, current)
+        return _plan_file(source, what_if, loads, calibration, current)
     except PlanError as error:
         raise CommandError(f"{source.name}: {_told(error, source)}") from error
 
 
-def _plan_deployment(source: Source, loads: Loads | None, calibration: Calibration | None) -> Planned:
+def _plan_deployment(
+    source: Source, loads: Loads | None, calibration: Calibration | None, current: Layout | None
+) -> Planned:
     deployment = load_deployment(source.values, source.name)
     inputs = planner_inputs(deployment.spec)
     inputs = inputs if loads is None else replace(inputs, loads=loads)
-    return Planned(source=source, inputs=inputs, plan=inputs.plan(calibration), deployment=deployment)
+    return Planned(source=source, inputs=inputs, plan=inputs.plan(calibration, current), deployment=deployment)
 
 
-def _plan_file(source: Source, what_if: WhatIf, loads: Loads | None, calibration: Calibration | None) -> Planned:
+def _plan_file(
+    source: Source, what_if: WhatIf, loads: Loads | None, calibration: Calibration | None, current: Layout | None
+) -> Planned:
     """A planning file has no words for copies and objective, so the flags change what was read."""
     file = planfile.read(source.values)
     copies = dict(what_if.fix).get("copies", file.constraints.copies)
@@ -76,7 +86,7 @@ def _plan_file(source: Source, what_if: WhatIf, loads: Loads | None, calibration
         targets=file.targets,
         loads=loads or Loads(),
     )
-    return Planned(source=source, inputs=inputs, plan=inputs.plan(calibration), file=file)
+    return Planned(source=source, inputs=inputs, plan=inputs.plan(calibration, current), file=file)
 
 
 def _told(error: PlanError, source: Source) -> str:

@@ -130,6 +130,19 @@ async def test_racks_and_zones_of_the_nodes_reach_the_plan() -> None:
     assert [body["metadata"]["namespace"] for body in await world.pods()] == [NAMESPACE, NAMESPACE]
 
 
+async def test_nodes_with_several_types_of_gpu_are_refused_with_their_numbers() -> None:
+    world = World()
+    for number, product in enumerate(("H100", "A100", "H100")):
+        node = await world.api.get(resources.NODES, None, f"node-{number}")
+        node["metadata"]["labels"] = {"nvidia.com/gpu.product": product}
+        world.api.put(resources.NODES, node)
+    await world.settle()
+    found = await condition(world, "Planned")
+    assert (found["status"], found["reason"]) == ("False", "PlanRefused")
+    assert found["message"].startswith("spec.hardware.nodeSelector = 1 x A100, 1 x H100: ")
+    assert await world.stages() == []
+
+
 def test_every_target_has_its_line() -> None:
     assert set(LINES) == {field.alias for field in TargetsSpec.model_fields.values()}
 

@@ -16,7 +16,7 @@ from moe_operator import errors
 from moe_operator.api import Json
 from moe_operator.decide.actions import DeploymentDecision, Verdict
 from moe_operator.decide.changes import is_same_layout, refused_change, refused_layout
-from moe_operator.decide.nodes import places_of, plan_nodes
+from moe_operator.decide.nodes import gpu_types_of, places_of, plan_nodes
 from moe_operator.desire.access import access_objects
 from moe_operator.desire.gateway import gateway_objects
 from moe_operator.desire.owner import is_owned_by
@@ -24,6 +24,7 @@ from moe_operator.desire.settings import Images
 from moe_operator.desire.stages import new_stage
 from moe_operator.snapshot import DeploymentSnapshot, Node
 from moe_planner.errors import PlanError
+from moe_planner.gpu_types import only_gpu_type
 from moe_planner.result import Plan
 
 
@@ -95,6 +96,7 @@ def _plan_on(nodes: Iterable[Node], deployment: MoEDeployment) -> Plan:
     fitting = plan_nodes(nodes, hardware)
     if fitting is None:
         return plan_deployment(deployment)
+    only_gpu_type(gpu_types_of(fitting))
     return plan_deployment(deployment, [node.name for node in fitting], places_of(fitting, hardware))
 
 

@@ -10,6 +10,8 @@ from moe_operator.snapshot import Node
 from moe_planner.inputs import NodePlace
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
+GPU_LABELS = ("nvidia.com/gpu.product", "amd.com/gpu.product-name")
+"""As the vendors' feature discovery writes them."""
 
 
 def plan_nodes(nodes: Iterable[Node], hardware: HardwareSpec) -> tuple[Node, ...] | None:
@@ -25,6 +27,11 @@ def places_of(nodes: Iterable[Node], hardware: HardwareSpec) -> tuple[NodePlace,
         for node in nodes
     )
     return places if any(place != NodePlace() for place in places) else ()
+
+
+def gpu_types_of(nodes: Iterable[Node]) -> dict[str, str]:
+    """What each node's labels call its GPUs, "" where they say nothing."""
+    return {node.name: next((node.labels[key] for key in GPU_LABELS if key in node.labels), "") for node in nodes}
 
 
 def _fits(node: Node, hardware: HardwareSpec) -> bool:
