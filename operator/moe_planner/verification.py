@@ -15,6 +15,7 @@ from moe_planner.goals import Judge
 from moe_planner.layout import Layout, StageLayout
 from moe_planner.memory import USABLE_SHARE, Memory, memory_of_rank, usable_bytes
 from moe_planner.problem import Problem
+from moe_planner.rate_line import rate_line
 from moe_planner.result import Check, Verdict
 from moe_planner.sizes import layer_sizes
 from moe_planner.target_lines import target_lines
@@ -29,6 +30,7 @@ def verify(problem: Problem, chosen: Candidate, layouts: tuple[Layout, ...]) -> 
         _gpu_count(problem, chosen, layouts),
         *balance_lines(problem, chosen, layouts[0], loads),
         *target_lines(chosen, goals, memory),
+        *rate_line(chosen),
         _experts_hosted(problem, layouts),
         _experts_per_gpu(problem, layouts),
         _memory(problem, memory),
