@@ -263,7 +263,7 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The request can be served by nobody: the user's mistake, with value, rule and remedy in `message`."""
+    """The user's mistake, with value, rule and remedy in `message`; or code "overloaded": too many wait already."""
 
     request: bytes
     code: str
