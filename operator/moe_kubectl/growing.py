@@ -4,7 +4,7 @@ from typing import Any
 
 from moe_kubectl.planned import Planned
 from moe_planner.amounts import count, gib
-from moe_planner.growth import ExpertLoad, Gpu, Growth, LayerLoad, grow
+from moe_planner.growth import ExpertLoad, Gpu, Growth, LayerLoad, growth_between
 from moe_planner.layout import Layout
 from moe_planner.tables import table
 
@@ -13,9 +13,7 @@ _ROWS_SHOWN = 40
 
 def growth_of(planned: Planned, current: Layout) -> Growth:
     """Every load that leads from the running layout to the plan's."""
-    inputs = planned.inputs
-    degrees = planned.plan.degrees
-    return grow(inputs.shape, current, inputs.hardware, degrees, inputs.constraints, inputs.loads)
+    return growth_between(planned.inputs.shape, current, planned.plan.layouts, planned.inputs.hardware)
 
 
 def growth_text(growth: Growth) -> str:

@@ -82,9 +82,17 @@ def grow(
     seats = _gpus_by_rank(first, hardware)
     stages = tuple(_grown(stage, seats, resident, constraints, rates, racks, batch) for stage in empty)
     first = replace(first, stages=stages)
+    others = _other_replicas(shape, hardware, degrees, constraints, loads, batch, nodes)
+    return growth_between(shape, current, (first, *others), hardware)
+
+
+def growth_between(shape: ModelShape, current: Layout, layouts: tuple[Layout, ...], hardware: Hardware) -> Growth:
+    """What the GPUs of the first of these layouts have to load where `current` runs."""
+    first = layouts[0]
+    seats = _gpus_by_rank(first, hardware)
     return Growth(
-        layouts=(first, *_other_replicas(shape, hardware, degrees, constraints, loads, batch, nodes)),
-        experts=_expert_loads(shape, first, seats, resident),
+        layouts=layouts,
+        experts=_expert_loads(shape, first, seats, _residents(current, hardware)),
         layers=_layer_loads(shape, first, seats, current, hardware),
     )
 

@@ -41,6 +41,20 @@ def test_the_table_shows_the_first_loads_with_their_bytes(tmp_path: Path) -> Non
     assert lines[-1] == "... and 88 more (-o json shows all)"
 
 
+def test_what_is_loaded_is_what_the_shown_layout_holds_also_where_loads_decide(tmp_path: Path) -> None:
+    flags = ("--loads", "zipf:1.2", "--fix", "ep=8", "--fix", "copies=2", "-o", "json")
+    shown = json.loads(run("plan", "-f", bigger(tmp_path), "--grow-from", str(REFERENCE), *flags).stdout)
+    held = {
+        (rank["rank"], one["expert"])
+        for stage in shown["layout"]["stages"]
+        for rank in stage["ranks"]
+        for one in rank["experts"]
+    }
+    loaded = {(one["to"]["rank"], one["expert"]) for one in shown["growth"]["experts"]}
+    assert loaded
+    assert loaded <= held
+
+
 def test_what_does_not_change_loads_nothing() -> None:
     done = run("plan", "-f", str(REFERENCE), "--grow-from", str(REFERENCE))
     assert done.stdout.startswith("from the layout that runs: 0 experts and 0 layers on a GPU to load, 0 B;")
