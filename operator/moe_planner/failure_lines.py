@@ -10,7 +10,7 @@ from moe_planner.layout import Layout
 from moe_planner.memory import experts_that_fit
 from moe_planner.moves import Room
 from moe_planner.problem import Problem
-from moe_planner.result import Check, Verdict
+from moe_planner.result import Check, verdict_of
 
 _SURVIVED = {"nothing": (0, 0), "gpu": (1, 0), "node": (1, 1)}
 """By what must be survived: GPUs and nodes."""
@@ -43,7 +43,7 @@ def _survival(what: str, lose: int, wanted: int, note: str = "") -> Check:
         value=lose,
         limit=wanted,
         unit=what,
-        verdict=_verdict(lose >= wanted),
+        verdict=verdict_of(lose >= wanted),
         basis="derived",
         bound="experts.copies and experts.survive",
         margin=float(lose - wanted),
@@ -72,12 +72,8 @@ def _room(name: str, needed: int, spare: int, unit: str, stage: int) -> Check:
         value=needed,
         limit=limit,
         unit=unit,
-        verdict=_verdict(spare >= 0),
+        verdict=verdict_of(spare >= 0),
         basis="derived",
         bound="hardware.gpuMemory" if unit == "experts" else "engine.lanesPerRank",
         margin=spare / limit if limit else None,
     )
-
-
-def _verdict(holds: bool) -> Verdict:
-    return "holds" if holds else "fails"

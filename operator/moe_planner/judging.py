@@ -11,7 +11,7 @@ from moe_planner.amounts import count, decimal, seconds
 from moe_planner.limits import shown
 from moe_planner.memory import Memory, memory_per_gpu
 from moe_planner.planning_file import LineVerdict, PlanFile
-from moe_planner.result import Check, Plan, Verdict
+from moe_planner.result import Check, Plan, Verdict, verdict_of
 from moe_planner.timing import DECODE_STEP, DECODE_THROUGHPUT, FIRST_TOKEN, PREFILL_THROUGHPUT
 from moe_planner.units import BYTES, read
 
@@ -84,7 +84,7 @@ def _judge_line(found: Found, key: str, written: object) -> tuple[LineVerdict, .
     if key in found.sizes:
         size = found.sizes[key]
         holds = read(key, written, BYTES).holds(size)
-        return (_line(key, written, f"{decimal(size, 'B')} per GPU", _verdict(holds), _SIZE_REASONS[key](found)),)
+        return (_line(key, written, f"{decimal(size, 'B')} per GPU", verdict_of(holds), _SIZE_REASONS[key](found)),)
     checks = found.checks(key)
     if not checks:
         return (_line(key, written, "not known", "fails", "without the GPU's and its links' figures no time is told"),)
@@ -98,7 +98,7 @@ def _count_line(found: Found, key: str, written: object) -> LineVerdict:
         all_stages = f"{shown(written)} counts the expert ranks of all {degrees.pipeline} stages, which is EP {number} "
         per_stage = f"in each; EP {shown(written)} in each would be {number * degrees.pipeline**2} GPUs"
         return _line(key, written, f"{number} per stage", "holds", f"{all_stages}{per_stage}")
-    return _line(key, written, str(number), _verdict(written in (number, "auto")), reason)
+    return _line(key, written, str(number), verdict_of(written in (number, "auto")), reason)
 
 
 def _target_line(key: str, written: object, check: Check, is_one_of_two: bool) -> LineVerdict:
@@ -112,10 +112,6 @@ def _amount(check: Check) -> str:
     if check.unit == "s":
         return seconds(check.value)
     return f"{check.value:.2%}" if check.unit == "share" else f"{decimal(check.value, check.unit)} per GPU"
-
-
-def _verdict(holds: bool) -> Verdict:
-    return "holds" if holds else "fails"
 
 
 def _line(key: str, written: object, computed: str, verdict: Verdict, why: str) -> LineVerdict:

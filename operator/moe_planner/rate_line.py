@@ -2,7 +2,7 @@
 
 from moe_planner.amounts import decimal, seconds
 from moe_planner.candidates import Candidate
-from moe_planner.result import Check
+from moe_planner.result import Check, verdict_of
 from moe_planner.timing import DECODE_STEP, error_of
 
 
@@ -23,7 +23,7 @@ def rate_line(chosen: Candidate) -> tuple[Check, ...]:
             value=reached,
             limit=wanted,
             unit="requests/s",
-            verdict="holds" if reached >= wanted else "fails",
+            verdict=verdict_of(reached >= wanted),
             basis="assumed",
             bound="workload.batchSize and the decode step",
             margin=(reached - wanted) / wanted,

@@ -9,6 +9,11 @@ Verdict = Literal["holds", "fails", "unreachable"]
 Basis = Literal["given", "assumed", "measured", "derived"]
 
 
+def verdict_of(holds: bool) -> Verdict:
+    """Of a line that is either true or not."""
+    return "holds" if holds else "fails"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Degrees:
     """Expert ranks per stage, stages, tensor and sequence parallelism, replicas.

@@ -16,7 +16,7 @@ from moe_planner.layout import Layout, StageLayout
 from moe_planner.memory import USABLE_SHARE, Memory, memory_of_rank, usable_bytes
 from moe_planner.problem import Problem
 from moe_planner.rate_line import rate_line
-from moe_planner.result import Check, Verdict
+from moe_planner.result import Check, verdict_of
 from moe_planner.sizes import layer_sizes
 from moe_planner.target_lines import target_lines
 
@@ -53,10 +53,6 @@ def _memory_of(stage: StageLayout, problem: Problem, chosen: Candidate, layout: 
     return memory_of_rank(sizes, shape, chosen.degrees, problem.workload, held, copies)
 
 
-def _verdict(holds: bool) -> Verdict:
-    return "holds" if holds else "fails"
-
-
 def _gpu_count(problem: Problem, chosen: Candidate, layouts: tuple[Layout, ...]) -> Check:
     used = len(
         {
@@ -76,7 +72,7 @@ def _gpu_count(problem: Problem, chosen: Candidate, layouts: tuple[Layout, ...])
         value=used,
         limit=good,
         unit="GPUs",
-        verdict=_verdict(used <= good),
+        verdict=verdict_of(used <= good),
         basis="derived",
         bound="hardware.nodes x hardware.gpusPerNode",
         margin=(good - used) / good,
@@ -94,7 +90,7 @@ def _experts_hosted(problem: Problem, layouts: tuple[Layout, ...]) -> Check:
         value=copies,
         limit=wanted,
         unit="copies",
-        verdict=_verdict(hosted == total and copies >= wanted),
+        verdict=verdict_of(hosted == total and copies >= wanted),
         basis="derived",
         bound="experts.copies",
         margin=(copies - wanted) / wanted,
@@ -114,7 +110,7 @@ def _experts_per_gpu(problem: Problem, layouts: tuple[Layout, ...]) -> Check:
         value=most,
         limit=limit,
         unit="experts",
-        verdict=_verdict(most <= limit),
+        verdict=verdict_of(most <= limit),
         basis="derived",
         bound="even placement",
         margin=(limit - most) / limit,
@@ -131,7 +127,7 @@ def _memory(problem: Problem, memory: Memory) -> Check:
         value=memory.total,
         limit=usable,
         unit="bytes",
-        verdict=_verdict(memory.total <= usable),
+        verdict=verdict_of(memory.total <= usable),
         basis="assumed",
         bound="hardware.gpuMemory",
         margin=(usable - memory.total) / usable,
@@ -150,7 +146,7 @@ def _batch(problem: Problem, layouts: tuple[Layout, ...]) -> Check:
         value=tokens,
         limit=room,
         unit="tokens",
-        verdict=_verdict(tokens <= room),
+        verdict=verdict_of(tokens <= room),
         basis="given",
         bound="engine.blocksPerLane x engine.blockSize; beyond it the youngest sequences wait",
         margin=(room - tokens) / room,
