@@ -1,9 +1,12 @@
 """Settings of the running engine and of failover, shared by MoEDeployment and MoEStage."""
 
+from typing import Literal
+
 from pydantic import ConfigDict, Field
 
 from moe_api import rules
 from moe_api.base import SpecModel
+from moe_api.quantity import Duration
 
 
 class EngineSpec(SpecModel):
@@ -25,8 +28,41 @@ class EngineSpec(SpecModel):
     """Tokens of prompt and completion together at most; must fit into one lane's blocks."""
 
 
+class GpuPlace(SpecModel):
+    """A GPU of a node, or all of them."""
+
+    node: str = Field(min_length=1, max_length=253)
+    """Name of the node."""
+    gpu: int | None = Field(default=None, ge=0, le=1023)
+    """Index among the GPUs that the worker's pod has there; all of them when left out."""
+
+
+class ClearedGpu(GpuPlace):
+    """A person's word that a GPU, or all of a node, is well again."""
+
+    at: str = Field(max_length=64)
+    """A time, such as 2026-01-31T08:00:00Z: failures before it are forgotten."""
+
+
+class DrillSpec(SpecModel):
+    """A failure to be rehearsed on the running system, and what must hold meanwhile."""
+
+    failure: Literal["exit", "hang", "device"] = "exit"
+    """exit: a rank's process is killed. hang: it is stopped. device: its GPU is taken for broken for a while."""
+    at: str = Field(max_length=64)
+    """When, such as 2026-01-31T08:00:00Z; at once where that is past. A new time is a new drill."""
+    every: Duration | None = None
+    """Again after so long, e.g. 24h; once when left out."""
+    stage: int | None = Field(default=None, ge=0, le=65535)
+    """Stage in which something fails; another one each time when left out."""
+    streams: int = Field(default=4, ge=1, le=256)
+    """Requests of its own that a gateway keeps under way during the drill."""
+    stall_below: Duration = "2s"
+    """The longest wait for a token that passes."""
+
+
 class FailoverSpec(SpecModel):
-    """When something counts as failed, and how long requests wait."""
+    """When something counts as failed, what is moved then and how fast, and how long requests wait."""
 
     hold_seconds: float = Field(default=30, ge=0, le=3600)
     """How long a request that no capacity can serve waits before it gets an error."""
@@ -34,3 +70,22 @@ class FailoverSpec(SpecModel):
     """A rank that is silent for this long is killed and started again."""
     restart_budget: int = Field(default=3, ge=0, le=100)
     """Restarts of one rank within 60 seconds before its GPU counts as failed."""
+    evacuate: list[GpuPlace] = Field(default_factory=list, max_length=1024)
+    """GPUs and nodes to be emptied: what they hold is loaded elsewhere first and moved then. A cordoned node is too."""
+    drain_seconds: float = Field(default=10, ge=0, le=3600)
+    """How long a lane that is to leave a GPU may go on with the requests it has; then the rest is recomputed."""
+    loads_at_once: int = Field(default=4, ge=1, le=1024)
+    """Experts that one stage loads at the same time, at most, where every expert has a host meanwhile."""
+    quarantine_seconds: float = Field(default=10, ge=0, le=86400)
+    """How long a GPU that has failed must be well before it hosts again; doubled by each failure of the last hour."""
+    cleared: list[ClearedGpu] = Field(default_factory=list, max_length=1024)
+    """GPUs and nodes whose earlier failures are forgotten, so that they host again at once."""
+    breaker_share: float = Field(default=0.5, gt=0, le=1)
+    """When at least this share of a replica's GPUs, and more than two, fail within 30 s, nothing is moved: the cause is
+    hardly the GPUs. Condition Degraded says so."""
+    breaker_released: str | None = Field(default=None, max_length=64)
+    """A time, such as 2026-01-31T08:00:00Z: failures before it are to be acted on, however many they are."""
+    slow_factor: float = Field(default=5, ge=0, le=1000)
+    """A GPU that for 10 s takes so many times as long as its stage's median is emptied; 0 never."""
+    drill: DrillSpec | None = None
+    """A failure to be rehearsed."""

@@ -15,7 +15,10 @@ class FailedExpert(ApiModel):
 
 
 class GpuHealth(ApiModel):
+    """`id` is what the device plugin calls the GPU, "" where the worker cannot tell."""
+
     index: int = 0
+    id: str = ""
     healthy: bool = True
     reason: str = ""
 
@@ -65,12 +68,24 @@ class UnreachablePeer(ApiModel):
     since: str = ""
 
 
+class SlowPeer(ApiModel):
+    """A rank of the stage that takes `factor` times as long as the stage's median to serve an expert's rows."""
+
+    rank: int
+    factor: float = 0
+    since: str = ""
+
+
 class Report(ApiModel):
-    """`epoch` is the applied one; `error` is why the pod cannot work at all (value, rule, remedy), else ""."""
+    """`epoch` is the applied one; `error` is why the pod cannot work at all (value, rule, remedy), else "".
+
+    `unreachable` may name ranks of the neighbouring stages too; ranks of the pod itself are never among them.
+    """
 
     epoch: int = 0
     seats: list[SeatReport] = Field(default_factory=list)
     unreachable: list[UnreachablePeer] = Field(default_factory=list)
+    slow: list[SlowPeer] = Field(default_factory=list)
     error: str = ""
 
     def to_json(self) -> str:

@@ -61,6 +61,8 @@ class LaneSpec(SpecModel):
     """Number of the lane."""
     rank: int | None = None
     """Its rank; none while no rank has room for it."""
+    leaving_since: str | None = None
+    """Since when it is to move to another rank, as soon as its requests are through or failover.drainSeconds are."""
 
 
 class MaskedRank(SpecModel):
@@ -78,6 +80,43 @@ class MaskedRank(SpecModel):
     """Node of the quarantined GPU."""
     gpu: int | None = None
     """Index of the quarantined GPU among its pod's."""
+
+
+class GpuRecord(SpecModel):
+    """What is remembered of a GPU that failed, also after it hosts again."""
+
+    node: str
+    """Its node."""
+    gpu: int | None = Field(default=None, ge=0)
+    """Its index among its pod's GPUs; none where the node itself failed."""
+    failures: int = Field(ge=1)
+    """Failures so far, each within an hour of the one before."""
+    last: str
+    """When the last one was noticed."""
+    until: str = ""
+    """Until when nothing is placed on it, however well it seems."""
+
+
+class PauseSpec(SpecModel):
+    """The breaker is open: so many GPUs failed at once that nothing is moved."""
+
+    since: str
+    """When it opened."""
+    message: str
+    """What was seen, for people."""
+
+
+class StageDrillSpec(SpecModel):
+    """A rehearsed failure of one rank, which its supervisor carries out once."""
+
+    name: str
+    """Which drill; a supervisor does each once."""
+    rank: int = Field(ge=0)
+    """The rank that fails."""
+    failure: Literal["exit", "hang", "device"]
+    """How it fails."""
+    until: str
+    """When a GPU that was taken for broken is well again."""
 
 
 class MoEStageSpec(SpecModel):
@@ -111,6 +150,14 @@ class MoEStageSpec(SpecModel):
     """Ranks of every lane."""
     masked: list[MaskedRank] = Field(default_factory=list)
     """Ranks whose GPU is quarantined."""
+    history: list[GpuRecord] = Field(default_factory=list)
+    """GPUs that failed, remembered for an hour after their last failure."""
+    paused: PauseSpec | None = None
+    """Set while the breaker is open."""
+    draining_lanes: list[int] = Field(default_factory=list)
+    """On the first stage: lanes that some stage of the replica is about to move, so no new request is given to them."""
+    drill: StageDrillSpec | None = None
+    """A failure that is being rehearsed."""
 
 
 class RankStatus(ApiModel):

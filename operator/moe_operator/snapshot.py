@@ -39,13 +39,21 @@ class Node:
     is_ready: bool = True
     is_out_of_service: bool = False
     is_unschedulable: bool = False
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    """Message of every condition that is True, by type."""
+    taints: tuple[str, ...] = ()
+    """Keys of its taints."""
     labels: Mapping[str, str] = field(default_factory=dict)
     allocatable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageSnapshot:
-    """A MoEStage, its pods (all attempts), and every node by name. `raw` is the object as read."""
+    """A MoEStage, its pods (all attempts), and every node by name. `raw` is the object as read.
+
+    `others` are the worker pods of the replica's other stages: read only where the stage's own evidence asks for them
+    (a silent peer, a GPU that has just failed), else empty.
+    """
 
     stage: MoEStage
     raw: Json
@@ -53,6 +61,7 @@ class StageSnapshot:
     home: StageLayout
     pods: tuple[Pod, ...]
     nodes: Mapping[str, Node]
+    others: tuple[Pod, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,18 @@ def test_defaults_are_the_documented_ones() -> None:
         "maxStepsInFlight": 4,
         "maxSequenceLength": 2048,
     }
-    assert spec.failover.dump() == {"holdSeconds": 30, "heartbeatSeconds": 2, "restartBudget": 3}
+    assert spec.failover.dump() == {
+        "holdSeconds": 30,
+        "heartbeatSeconds": 2,
+        "restartBudget": 3,
+        "evacuate": [],
+        "drainSeconds": 10,
+        "loadsAtOnce": 4,
+        "quarantineSeconds": 10,
+        "cleared": [],
+        "breakerShare": 0.5,
+        "slowFactor": 5,
+    }
     degrees = dict.fromkeys(("expert", "pipeline", "tensor", "sequence", "data"), "auto")
     assert spec.parallelism.dump() == degrees | {"objective": "balance"}
     assert spec.experts.dump() == {"copies": 1, "spareCopies": 0, "survive": "nothing"}
