@@ -28,8 +28,10 @@ the World English Bible. One chapter in {every} is held out.
 
 ## Training
 {steps:,} steps of {tokens_per_step:,} tokens ({seen:.1f} million in all) in windows of {window}, the last fifth of
-{long_window}; AdamW, peak rate {rate:g}, seed {seed}, float32, one CPU core; a balance loss of weight {balance:g},
-enough that no expert dies. The same seed gives the same batches; the last bits of a weight are the machine's.
+{long_window}; AdamW, peak rate {rate:g}, seed {seed}, float32, one CPU core. A balance loss of weight {balance:g} keeps
+every expert alive: as low as it goes until step {uneven_from:,}, then drawn to {uneven:g} in every layer (1.0 is even):
+part of the unevenness below is by design. The same seed gives the same batches; the last bits of a weight are the
+machine's.
 
 ## Measured on the {held_out_tokens:,} held-out tokens, with the weights as they are in the file
 Loss {loss:.3f} nats a token (perplexity {perplexity:.1f}). How many times the mean the busiest expert of a layer is
@@ -86,7 +88,7 @@ def write_card(facts: Facts) -> str:
         rarest=" | ".join(f"{min(row) / mean:.2f}" for row, mean in zip(held_out.counts, means, strict=True)),
         samples="\n".join(f"> **{beginning}**{_one_line(text)}\n" for beginning, text in facts.samples),
         **{name: getattr(recipe, name) for name in ("steps", "tokens_per_step", "window", "long_window")},
-        **{name: getattr(recipe, name) for name in ("rate", "seed", "balance")},
+        **{name: getattr(recipe, name) for name in ("rate", "seed", "balance", "uneven_from", "uneven")},
     )
 
 

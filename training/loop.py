@@ -71,13 +71,14 @@ class Training:
             group["lr"] = self.recipe.rate_at(self.step)
         logits = self.model(input_ids=batch[:, :-1], use_cache=False).logits
         loss = cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
-        balance = self._watch.balance_loss()
-        torch.autograd.backward(loss + self.recipe.balance * balance)
+        balance = self._watch.balance_losses()
+        unlike = (balance - self.recipe.target_at(self.step)).abs().mean()
+        torch.autograd.backward(loss + self.recipe.balance * unlike)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self._optimizer.step()
         self._optimizer.zero_grad()
         speed = batch[:, 1:].numel() / (time.perf_counter() - began)
-        return Step(number=self.step, loss=loss.item(), balance=balance.item(), tokens_per_second=speed)
+        return Step(number=self.step, loss=loss.item(), balance=balance.mean().item(), tokens_per_second=speed)
 
 
 def _groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:

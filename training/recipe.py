@@ -9,7 +9,7 @@ import torch
 class Recipe:
     """What step sees which text at which rate: a function of the seed and the step's number alone."""
 
-    steps: int = 2750
+    steps: int = 3300
     seed: int = 0
     tokens_per_step: int = 1536
     window: int = 128
@@ -23,6 +23,10 @@ class Recipe:
     clip: float = 1.0
     balance: float = 4e-3
     """Weight of the balance loss: enough that no expert dies, too little to flatten the routing."""
+    uneven_from: int = 2200
+    """From this step on every layer's balance loss is drawn to `uneven`: where experts live, it need not be even."""
+    uneven: float = 1.28
+    """That of a layer whose busiest expert is chosen two to five times as often as the mean; 1.0 is even."""
 
     @property
     def decay_begins(self) -> int:
@@ -33,6 +37,10 @@ class Recipe:
         """Learning rate: a linear warm-up, a plateau, a linear decay."""
         left = (self.steps - step) / (self.steps - self.decay_begins)
         return self.rate * min((step + 1) / self.warmup_steps, left, 1.0)
+
+    def target_at(self, step: int) -> float:
+        """What every layer's balance loss is drawn to: nothing at first, so that the experts live, `uneven` later."""
+        return 0.0 if step < self.uneven_from else self.uneven
 
     def batch(self, tokens: torch.Tensor, step: int) -> torch.Tensor:
         """[windows, window + 1]: runs of `tokens` from places drawn for this step."""

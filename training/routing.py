@@ -15,15 +15,15 @@ class RoutingWatch:
         for router in self._routers:
             router.register_forward_hook(_keep_logits)
 
-    def balance_loss(self) -> torch.Tensor:
-        """Of Switch transformers (arXiv 2101.03961, equation 4), mean over layers; 1.0 where the routing is even."""
+    def balance_losses(self) -> torch.Tensor:
+        """[layers]: of Switch transformers (arXiv 2101.03961, equation 4); 1.0 where the routing is even."""
         losses = []
         for router in self._routers:
             logits = router.logits
             experts = logits.shape[-1]
             share = _counts(logits, self._choices) / (len(logits) * self._choices)
             losses.append(experts * (share * logits.softmax(-1).mean(0)).sum())
-        return torch.stack(losses).mean()
+        return torch.stack(losses)
 
     def counts(self) -> torch.Tensor:
         """[layers, experts]: how many tokens chose each expert in the last pass."""

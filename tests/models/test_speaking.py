@@ -35,9 +35,9 @@ def test_its_loads_are_the_planner_s_and_as_uneven_as_a_real_model_s() -> None:
     loads = Loads(kind="measured", source=read["source"], counts=tuple(map(tuple, read["counts"])))
     assert [len(row) for row in loads.counts] == [16] * 16
     skews = [max(row) * len(row) / sum(row) for row in loads.counts]
-    assert min(skews) > 1.75
+    assert min(skews) >= 2
     assert max(skews) <= 5
-    assert min(count for row in loads.counts for count in row) > 0
+    assert sum(count == 0 for row in loads.counts for count in row) <= 1
 
 
 def prompts() -> torch.Tensor:

@@ -33,6 +33,11 @@ def test_a_batch_depends_on_the_seed_and_the_step_alone() -> None:
     assert not torch.equal(RECIPE.batch(TEXT, 7), replace(RECIPE, seed=1).batch(TEXT, 7))
 
 
+def test_the_routing_is_drawn_to_unevenness_once_the_experts_live() -> None:
+    recipe = replace(RECIPE, uneven_from=50, uneven=1.5)
+    assert [recipe.target_at(step) for step in (0, 49, 50, 99)] == [0.0, 0.0, 1.5, 1.5]
+
+
 def test_a_longer_run_goes_on_from_a_shorter_one_s_plateau_only() -> None:
     longer = replace(RECIPE, steps=200)
     assert longer.goes_on_from(RECIPE, 80)

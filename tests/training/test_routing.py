@@ -19,18 +19,18 @@ def test_every_token_is_counted_once_for_each_choice_in_every_layer(tokenizer: P
     assert counts.sum(-1).tolist() == [24] * 16
 
 
-def test_the_balance_loss_is_one_where_the_routers_prefer_nobody(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_a_layer_s_balance_loss_is_one_where_the_routers_prefer_nobody(tokenizer: PreTrainedTokenizerFast) -> None:
     model = make_model(tokenizer, 0)
     watch = RoutingWatch(model)
     for layer in model.model.layers:
         torch.nn.init.zeros_(layer.mlp.gate.weight)
     model(input_ids=torch.arange(12).view(2, 6))
-    assert watch.balance_loss().item() == pytest.approx(1.0)
+    assert watch.balance_losses().tolist() == pytest.approx([1.0] * 16)
 
 
 def test_the_balance_loss_pulls_at_the_routers(tokenizer: PreTrainedTokenizerFast) -> None:
     model = make_model(tokenizer, 0)
     watch = RoutingWatch(model)
     model(input_ids=torch.arange(12).view(2, 6))
-    watch.balance_loss().backward()
+    watch.balance_losses().mean().backward()
     assert all(layer.mlp.gate.weight.grad.abs().sum() > 0 for layer in model.model.layers)
