@@ -63,28 +63,30 @@ def missing(
     planned: StageLayout,
     room: Room,
     *,
+    usable: frozenset[int] | None = None,
     rates: Rates | None = None,
     racks: Mapping[str, str] | None = None,
 ) -> tuple[Move, ...]:
     """Which copies to make again, and where: those that the plan has and the stage neither serves nor loads.
 
-    The most urgent first: fewest copies left, then hottest (by `rates`), then by number. A copy goes to its planned
-    rank when that may host, else to the living rank with room that is farthest from the others (another node, then
-    another rack by `racks`, node -> rack), then the one that holds least. An expert without any host is rehost's
-    business, and what nobody has room for is left out. Load them with `with_loading`; home() does the rest.
+    The most urgent first: fewest copies left, then hottest (by `rates`), then by number. `usable` are the ranks that
+    may host and whose copies count, all that are not masked when left out. A copy goes to its planned rank when that
+    may host, else to the usable rank with room that is farthest from the others (another node, then another rack by
+    `racks`, node -> rack), then the one that holds least. An expert without any host is rehost's business, and what
+    nobody has room for is left out. Load them with `with_loading`; home() does the rest.
     """
-    masked = frozenset(stage.masked)
-    alive = [rank for rank in stage.ranks if rank not in masked]
-    held = Counter({rank: len(stage.held(rank)) for rank in alive})
+    able = [rank for rank in stage.ranks if rank not in stage.masked and (usable is None or rank in usable)]
+    known = frozenset(able)
+    held = Counter({rank: len(stage.held(rank)) for rank in able})
+    left = {e: [copy.rank for copy in stage.copies_of(e) if copy.rank in known] for e in stage.experts}
     weight = rates or {}
-    lacking = [e for e in stage.experts if stage.hosts(e) and len(stage.copies_of(e)) < len(planned.hosts(e))]
-    urgency = {e: (len(stage.copies_of(e)), -weight.get(e, 0.0), e) for e in lacking}
+    lacking = [e for e in stage.experts if stage.hosts(e) and len(left[e]) < len(planned.hosts(e))]
     moves: list[Move] = []
-    for expert in sorted(lacking, key=urgency.__getitem__):
-        hosts = [copy.rank for copy in stage.copies_of(expert)]
+    for expert in sorted(lacking, key=lambda e: (len(left[e]), -weight.get(e, 0.0), e)):
+        hosts = left[expert]
         gone = [rank for rank in planned.hosts(expert) if rank not in hosts]
         for lost in gone[: len(planned.hosts(expert)) - len(hosts)]:
-            candidates = [r for r in alive if r not in hosts and _has_room(held[r], room)]
+            candidates = [r for r in able if r not in hosts and _has_room(held[r], room)]
             if not candidates:
                 break
             target = min(candidates, key=lambda r: (r not in gone, *_closeness(stage, r, hosts, racks), held[r], r))
@@ -92,6 +94,27 @@ def missing(
             hosts.append(target)
             moves.append(Move(expert=expert, from_rank=None if lost == target else lost, to_rank=target))
     return tuple(moves)
+
+
+def restored(
+    stage: StageLayout,
+    planned: StageLayout,
+    room: Room,
+    *,
+    usable: frozenset[int],
+    at_once: int,
+    rates: Rates | None = None,
+    racks: Mapping[str, str] | None = None,
+) -> StageLayout:
+    """The stage with the most urgent of its missing copies being loaded, `at_once` loads in the stage at most.
+
+    Itself when nothing is missing or as many loads are under way already.
+    """
+    under_way = sum(copy.state == "loading" for copy in stage.copies)
+    if under_way >= at_once:
+        return stage
+    moves = missing(stage, planned, room, usable=usable, rates=rates, racks=racks)
+    return with_loading(stage, moves[: at_once - under_way])
 
 
 def with_loading(stage: StageLayout, moves: Iterable[Move]) -> StageLayout:

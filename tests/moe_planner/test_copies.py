@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moe_planner.copies import least_copies, missing, wanted_copies, with_loading
+from moe_planner.copies import least_copies, missing, restored, wanted_copies, with_loading
 from moe_planner.errors import PlanError
 from moe_planner.home import home, is_home
 from moe_planner.inputs import Constraints
@@ -91,6 +91,27 @@ def test_what_is_made_again_serves_until_the_planned_host_is_back() -> None:
     back = home(healed, planned, available=frozenset(planned.ranks))
     assert (back.hosts(1), back.loading(1)) == ((1, 4), (5,))
     assert is_home(home(back, planned, available=frozenset(planned.ranks), loaded=frozenset({(1, 5), (5, 5)})), planned)
+
+
+def test_copies_are_made_again_a_few_at_a_time() -> None:
+    planned = placed(shaped(experts=8), on_nodes(2, 4), ranks=8, constraints=Constraints(copies=2)).stages[0]
+    damaged = rehost(planned, lost=frozenset({5}), room=ROOM).layout
+    alive = frozenset(planned.ranks) - {5}
+    first = restored(damaged, planned, ROOM, usable=alive, at_once=1)
+    assert [(c.expert, c.rank) for c in first.copies if c.state == "loading"] == [(1, 4)]
+    assert restored(first, planned, ROOM, usable=alive, at_once=1) is first
+    loaded = home(first, planned, available=alive, loaded=frozenset({(1, 4)}))
+    second = restored(loaded, planned, ROOM, usable=alive, at_once=1)
+    assert (second.hosts(1), second.hosts(5), second.loading(5)) == ((1, 4), (1,), (6,))
+
+
+def test_a_copy_on_a_rank_that_is_not_to_host_counts_as_missing_and_stays_until_then() -> None:
+    planned = placed(shaped(experts=8), on_nodes(2, 4), ranks=8, constraints=Constraints(copies=2)).stages[0]
+    usable = frozenset(planned.ranks) - {5}
+    moves = missing(planned, planned, ROOM, usable=usable)
+    assert moves == (Move(expert=1, from_rank=5, to_rank=4), Move(expert=5, from_rank=5, to_rank=6))
+    loading = with_loading(planned, moves)
+    assert (loading.hosts(1), loading.loading(1)) == ((1, 5), (4,))
 
 
 def test_nothing_to_load_is_the_same_stage() -> None:
