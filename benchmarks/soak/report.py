@@ -1,17 +1,15 @@
 """What was promised and what came of it, as a table for people and as JSON for comparisons."""
 
 import json
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
 from benchmarks.soak.processes import MIB, Series
 
 MOST_GROWTH = 0.02
@@ -115,22 +113,3 @@ def flatness(memory: Sequence[Memory]) -> Promise:
 def none_of(name: str, lines: Sequence[str]) -> Promise:
     """Kept when there is no such line."""
     return Promise(name=name, is_kept=not lines, found=str(len(lines)), evidence=lines[:5])
-
-
-def machine() -> dict[str, Any]:
-    """Where it ran."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return {
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "memory GiB": round(memory / 2**30, 1),
-        "load": round(os.getloadavg()[0], 1),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "torch": version("torch"),
-    }
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

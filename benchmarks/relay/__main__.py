@@ -1,0 +1,89 @@
+"""`python -m benchmarks.relay`: tokens a second of 256 ranks, beside a bare relay of the same messages, in turns."""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import machine
+from benchmarks.relay.bare import Ring, running_ring
+from moe_worker.local import LocalCluster
+
+MODEL = Path(__file__).parents[2] / "models" / "speaking"
+LIMIT_S = 300.0
+
+
+def main() -> int:
+    """Print one row for each number of sequences in flight; `--json FILE` keeps the samples."""
+    options = _parse()
+    rows = measure(options.model, options.ranks, options.in_flight, options.tokens, options.rounds)
+    Console().print(_table(rows))
+    if options.json:
+        options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+    return 0
+
+
+def measure(model: Path, ranks: int, in_flight: list[int], tokens: int, rounds: int) -> list[dict[str, object]]:
+    """Tokens/s of both, `rounds` samples of each, taken in turns. Every stage is one layer of the model."""
+    config = json.loads((model / "config.json").read_text())
+    stages: int = config["num_hidden_layers"]
+    ring = Ring(stages=stages, ranks=ranks, choices=config["num_experts_per_tok"], row_bytes=4 * config["hidden_size"])
+    rows: list[dict[str, object]] = []
+    with running_ring(ring) as heads, LocalCluster(model, stages=stages, ranks=ranks) as cluster:
+        for sequences in in_flight:
+
+            def engine(sequences: int = sequences) -> None:
+                prompts = [[5 + number, 9] for number in range(sequences)]
+                answers = cluster.generate(prompts, tokens, limit_s=LIMIT_S)
+                assert all(len(answer) == tokens for answer in answers), "a sequence ended early"
+
+            def bare(sequences: int = sequences) -> None:
+                heads.send(sequences, tokens)
+
+            both = [(_rate(engine, sequences * tokens), _rate(bare, sequences * tokens)) for _ in range(rounds + 1)]
+            ours, relay = zip(*both[1:], strict=True)
+            rows.append({"in_flight": sequences, "engine": ours, "relay": relay})
+            print(f"{sequences} in flight: {ours} and {relay} tokens/s", file=sys.stderr)
+    return rows
+
+
+def _rate(run: Callable[[], None], tokens: int) -> float:
+    began = time.perf_counter()
+    run()
+    return tokens / (time.perf_counter() - began)
+
+
+def _table(rows: list[dict[str, object]]) -> Table:
+    table = Table("in flight", "engine, tokens/s", "bare relay, tokens/s", "relay over engine")
+    for row in rows:
+        ours, relay = row["engine"], row["relay"]
+        assert isinstance(ours, tuple)
+        assert isinstance(relay, tuple)
+        ratio = statistics.median(there / here for here, there in zip(ours, relay, strict=True))
+        table.add_row(str(row["in_flight"]), _spread(ours), _spread(relay), f"{ratio:.2f}")
+    return table
+
+
+def _spread(samples: tuple[float, ...]) -> str:
+    return f"{statistics.median(samples):.1f} ({min(samples):.1f} to {max(samples):.1f})"
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.relay", description=__doc__)
+    parser.add_argument("--model", type=Path, default=MODEL, help="default: the model that ships")
+    parser.add_argument("--ranks", type=int, default=16, help="of each stage")
+    parser.add_argument("--in-flight", type=int, nargs="+", default=[1, 16, 256])
+    parser.add_argument("--tokens", type=int, default=32, help="of each sequence")
+    parser.add_argument("--rounds", type=int, default=5, help="samples, after one to warm up")
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
