@@ -177,6 +177,35 @@ class VerificationStatus(ApiModel):
     """What limits the value."""
 
 
+class DrillStatus(ApiModel):
+    """A rehearsed failure, and whether what was promised held."""
+
+    name: str
+    """The time for which it was declared."""
+    verdict: Literal["waiting", "running", "passed", "failed", "refused"]
+    """waiting until all is well; refused when nothing was made to fail, and why."""
+    message: str = ""
+    """For people: what failed, what the requests met, or what is waited for."""
+    failure: str = ""
+    """exit, hang or device."""
+    replica: int | None = None
+    """The replica in which something failed."""
+    stage: int | None = None
+    """Its stage."""
+    rank: int | None = None
+    """Its rank."""
+    started: str = ""
+    """When requests were put under way for it."""
+    ended: str = ""
+    """When it was judged."""
+    stall_ms: int | None = None
+    """The longest wait for a token, milliseconds."""
+    failed_requests: int | None = None
+    """Requests that got an error."""
+    wrong_answers: int | None = None
+    """Requests that got other tokens than without the failure."""
+
+
 class MoEDeploymentStatus(ApiModel):
     """What there is. The expert map lives on the MoEStages; this is their sum."""
 
@@ -206,6 +235,8 @@ class MoEDeploymentStatus(ApiModel):
     """The plan in one line."""
     verification: list[VerificationStatus] = Field(default_factory=list)
     """The plan's verification in short; kubectl-moe plan shows the formulas."""
+    drills: list[DrillStatus] = Field(default_factory=list)
+    """The last drills, newest last."""
     conditions: list[Condition] = Field(default_factory=list)
     """Planned, Available, Progressing, Degraded and TargetsMet."""
 

@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from moe_api import rules
 from moe_api.base import SpecModel
+from moe_api.moment import Moment
 from moe_api.quantity import Duration
 
 
@@ -40,7 +41,7 @@ class GpuPlace(SpecModel):
 class ClearedGpu(GpuPlace):
     """A person's word that a GPU, or all of a node, is well again."""
 
-    at: str = Field(max_length=64)
+    at: Moment
     """A time, such as 2026-01-31T08:00:00Z: failures before it are forgotten."""
 
 
@@ -49,7 +50,7 @@ class DrillSpec(SpecModel):
 
     failure: Literal["exit", "hang", "device"] = "exit"
     """exit: a rank's process is killed. hang: it is stopped. device: its GPU is taken for broken for a while."""
-    at: str = Field(max_length=64)
+    at: Moment
     """When, such as 2026-01-31T08:00:00Z; at once where that is past. A new time is a new drill."""
     every: Duration | None = None
     """Again after so long, e.g. 24h; once when left out."""
@@ -83,7 +84,7 @@ class FailoverSpec(SpecModel):
     breaker_share: float = Field(default=0.5, gt=0, le=1)
     """When at least this share of a replica's GPUs, and more than two, fail within 30 s, nothing is moved: the cause is
     hardly the GPUs. Condition Degraded says so."""
-    breaker_released: str | None = Field(default=None, max_length=64)
+    breaker_released: Moment | None = None
     """A time, such as 2026-01-31T08:00:00Z: failures before it are to be acted on, however many they are."""
     slow_factor: float = Field(default=5, ge=0, le=1000)
     """A GPU that for 10 s takes so many times as long as its stage's median is emptied; 0 never."""

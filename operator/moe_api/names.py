@@ -110,6 +110,7 @@ class Reason(StrEnum):
     DRILL_STARTED = "DrillStarted"
     DRILL_PASSED = "DrillPassed"
     DRILL_FAILED = "DrillFailed"
+    DRILL_REFUSED = "DrillRefused"
     TARGETS_HOLD = "TargetsHold"
     TARGETS_MISSED = "TargetsMissed"
     TARGETS_UNREACHABLE = "TargetsUnreachable"

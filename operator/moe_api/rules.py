@@ -6,6 +6,7 @@ NO_DEGREE = "is no degree of parallelism; use auto or a number from 1 to 65536"
 NO_QUANTITY = "is no quantity of bytes; write a number and a unit, e.g. 64Gi or 80G"
 NO_DURATION = "is no duration; write numbers with units h, m, s, ms or us, e.g. 10s or 1m30s"
 NO_RATE = "is no rate; write units per second with k, M, G or T, e.g. 50G or 989T"
+NO_MOMENT = "is no point in time; write e.g. 2026-01-31T08:00:00Z"
 NO_FOLDER = "is no relative folder inside the volume; write e.g. models/qwen3-moe"
 
 

@@ -8,6 +8,7 @@ from moe_api.base import ApiModel, ObjectMeta, SpecModel
 from moe_api.conditions import Condition
 from moe_api.engine import EngineSpec, FailoverSpec
 from moe_api.model import Dtype
+from moe_api.quantity import Duration
 from moe_api.shape import ShapeSpec
 
 RankState = Literal["pending", "starting", "serving", "failed", "masked", "lost"]
@@ -119,6 +120,31 @@ class StageDrillSpec(SpecModel):
     """When a GPU that was taken for broken is well again."""
 
 
+class RehearsalSpec(SpecModel):
+    """A drill as the first stage of its replica tells of it, from before the failure until everything is judged."""
+
+    name: str
+    """Which drill."""
+    since: str
+    """When it was begun."""
+    gateway: str
+    """The gateway's pod that keeps requests under way."""
+    streams: int = Field(ge=1)
+    """How many at a time."""
+    stall_below: Duration
+    """The longest wait for a token that passes."""
+    rank: int = Field(ge=0)
+    """The rank that is to fail, in whichever stage it is."""
+    failure: Literal["exit", "hang", "device"]
+    """How."""
+    incarnation: int = Field(ge=0)
+    """Which process had the rank's seat before."""
+    over_since: str | None = None
+    """When no more requests were wanted, because everything was well again or never became so."""
+    fault: str = ""
+    """Why the drill is not passed, whatever the requests met; for people."""
+
+
 class MoEStageSpec(SpecModel):
     """Decisions only; every change of them is a commit, and metadata.generation is its epoch."""
 
@@ -158,6 +184,8 @@ class MoEStageSpec(SpecModel):
     """On the first stage: lanes that some stage of the replica is about to move, so no new request is given to them."""
     drill: StageDrillSpec | None = None
     """A failure that is being rehearsed."""
+    rehearsal: RehearsalSpec | None = None
+    """On the first stage: a drill in some stage of the replica."""
 
 
 class RankStatus(ApiModel):
