@@ -42,3 +42,16 @@ class Rehosting:
     lost_experts: tuple[int, ...]
     homeless_lanes: tuple[int, ...]
     dropped: tuple[Copy, ...] = ()
+
+
+def moves_between(before: StageLayout, after: StageLayout) -> tuple[Move, ...]:
+    """What has to be loaded on the way from one placement to the other, by expert."""
+    moves = []
+    for expert in before.experts:
+        if before.copies_of(expert) == after.copies_of(expert):
+            continue
+        old, new = before.hosts(expert), after.hosts(expert)
+        left = iter([rank for rank in old if rank not in new])
+        gained = (rank for rank in new if rank not in old)
+        moves += [Move(expert=expert, from_rank=next(left, None), to_rank=rank) for rank in gained]
+    return tuple(moves)

@@ -11,9 +11,10 @@ from moe_planner.balance import worst_of_both
 from moe_planner.filling import fill
 from moe_planner.layout import StageLayout
 from moe_planner.loads import Rates
-from moe_planner.moves import Move, Rehosting, Room
+from moe_planner.moves import Rehosting, Room, moves_between
 from moe_planner.packing import Packing, packing_of, spots_of, weigh
 from moe_planner.refining import Change, apply, best_change, undo
+from moe_planner.resizing import shrink
 
 HYSTERESIS = 0.1
 """The share by which the busiest rank must get less busy before anything moves."""
@@ -52,19 +53,6 @@ def rebalance(
     return _rehosting(stage, best)
 
 
-def moves_between(before: StageLayout, after: StageLayout) -> tuple[Move, ...]:
-    """What has to be loaded on the way from one placement to the other, by expert."""
-    moves = []
-    for expert in before.experts:
-        if before.copies_of(expert) == after.copies_of(expert):
-            continue
-        old, new = before.hosts(expert), after.hosts(expert)
-        left = iter([rank for rank in old if rank not in new])
-        gained = (rank for rank in new if rank not in old)
-        moves += [Move(expert=expert, from_rank=next(left, None), to_rank=rank) for rank in gained]
-    return tuple(moves)
-
-
 def _relieved(
     stage: StageLayout,
     counts: Mapping[int, int],
@@ -77,20 +65,12 @@ def _relieved(
     """The stage with so many copies of each expert, and then the best changes that the rest of the budget allows."""
     weights = weigh(counts, rates, ranks=len(stage.ranks), batch=batch)
     packing = packing_of(stage, weights, spots_of(stage, racks), room.experts_per_rank)
-    for expert, number in counts.items():
-        while len(packing.hosts[expert]) > number:
-            packing.remove(expert, max(packing.hosts[expert], key=lambda rank: _needless(packing, expert, rank)))
+    shrink(packing, counts)
     lacking = sum(number - len(packing.hosts[expert]) for expert, number in counts.items())
     if _has_room(packing, counts, lacking):
         fill(packing, counts)
         _relieve(packing, budget - lacking)
     return replace(stage, copies=packing.copies())
-
-
-def _needless(packing: Packing, expert: int, rank: int) -> tuple[int, int, float, int]:
-    """The copy to give up is near to others, on a busy rank."""
-    pods, racks = packing.closeness(expert, rank, without=rank)
-    return pods, racks, packing.costs[rank], rank
 
 
 def _has_room(packing: Packing, counts: Mapping[int, int], lacking: int) -> bool:
