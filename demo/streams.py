@@ -99,20 +99,28 @@ class Load:
             self._moment.set()
 
     async def _run(self, client: httpx.AsyncClient, stream: Stream) -> None:
-        stream.began = time.monotonic()
-        try:
-            async with client.stream("POST", self._url, json=stream.prompt.body(self._model)) as answer:
-                if answer.status_code != httpx.codes.OK:
-                    stream.error = f"HTTP {answer.status_code}: {(await answer.aread()).decode()}"
-                    return
-                async for line in answer.aiter_lines():
-                    _take(stream, line)
-                    self._look()
-        except httpx.HTTPError as error:
-            stream.error = f"{type(error).__name__}: {error}"
-        if not stream.finish and not stream.error:
-            stream.error = "the stream ended without a finish_reason"
+        await ask(client, self._url, self._model, stream, seen=self._look)
         self._look()
+
+
+async def ask(
+    client: httpx.AsyncClient, url: str, model: str, stream: Stream, *, seen: Callable[[], None], name: str = ""
+) -> None:
+    """Run one stream to its end; `seen` is called after every line, `name` is the request's id. Raises nothing."""
+    stream.began = time.monotonic()
+    headers = {"X-Request-Id": name} if name else {}
+    try:
+        async with client.stream("POST", url, json=stream.prompt.body(model), headers=headers) as answer:
+            if answer.status_code != httpx.codes.OK:
+                stream.error = f"HTTP {answer.status_code}: {(await answer.aread()).decode()}"
+                return
+            async for line in answer.aiter_lines():
+                _take(stream, line)
+                seen()
+    except httpx.HTTPError as error:
+        stream.error = f"{type(error).__name__}: {error}"
+    if not stream.finish and not stream.error:
+        stream.error = "the stream ended without a finish_reason"
 
 
 def _take(stream: Stream, line: str) -> None:

@@ -217,8 +217,8 @@ class Balancer:
         place.request = os.urandom(12) + place.attempt.to_bytes(4, "big")
         place.head = key
         head.places[place.request] = place
-        logger.log(
-            logging.INFO if place.attempt > 1 else logging.DEBUG, "%s goes to %s as %s with %d tokens of its answer",
+        logger.info(
+            "%s goes to %s as %s with %d tokens of its answer",
             generation.name, key, place.request.hex(), len(generation.tokens),
         )  # fmt: skip
         head.link.send(
