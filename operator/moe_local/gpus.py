@@ -15,16 +15,18 @@ from moe_local.state import Settings, State
 
 HEALTHY = "healthy"
 DEFAULT_REASON = "XID 79: GPU has fallen off the bus"
+DEFAULT_FACTOR = 10.0
 # struct flock: l_type, l_whence, l_start, l_len, l_pid.
 FLOCK = "hhqqi4x"
 
 
 class How(StrEnum):
-    """The ways in which a GPU, or the process that drives it, can fail."""
+    """The ways in which a GPU, or the process that drives it, can fail; slow: it only takes longer."""
 
     EXIT = "exit"
     HANG = "hang"
     DEVICE = "device"
+    SLOW = "slow"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +59,20 @@ def check(settings: Settings, node: str, index: int) -> None:
         raise LocalError(f"{index}: no such GPU; a node of this cluster has 0 to {settings.gpus_per_node - 1}")
 
 
-def fail(state: State, settings: Settings, node: str, index: int, how: How, reason: str = DEFAULT_REASON) -> str:
+def fail(
+    state: State,
+    settings: Settings,
+    node: str,
+    index: int,
+    how: How,
+    reason: str = DEFAULT_REASON,
+    factor: float = DEFAULT_FACTOR,
+) -> str:
     """Makes a GPU fail; says what was done."""
     check(settings, node, index)
     file = state.gpu_file(node, index)
+    if how is How.SLOW:
+        return _slow_down(file, f"{node} GPU {index}", factor)
     if how is How.DEVICE:
         # Before the kill: whoever opens the device next must find it broken.
         _write(file, f"failed: {reason}")
@@ -94,6 +106,13 @@ def driver_of(file: Path) -> int | None:
     with open(file, "r+b") as handle:
         answer = struct.unpack(FLOCK, fcntl.fcntl(handle, fcntl.F_GETLK, question))
     return int(answer[4]) if answer[0] != fcntl.F_UNLCK and answer[4] > 0 else None
+
+
+def _slow_down(file: Path, gpu: str, factor: float) -> str:
+    if factor <= 1:
+        raise LocalError(f"--factor {factor:g}: a slow GPU takes longer than before; choose more than 1")
+    _write(file, f"slow: {factor:g}")
+    return f"{gpu} takes {factor:g} times as long"
 
 
 def _write(file: Path, text: str) -> None:

@@ -108,7 +108,7 @@ class State:
         return self.nodes / name
 
     def gpu_file(self, node: str, index: int) -> Path:
-        """The health file of one GPU: `healthy`, or `failed: <reason>`."""
+        """The health file of one GPU: `healthy`, `slow: <factor>`, or `failed: <reason>`."""
         return self.node(node) / "gpus" / str(index)
 
     @contextmanager

@@ -80,3 +80,10 @@ def test_a_container_is_told_its_gpus_in_order(tmp_path: Path) -> None:
     told = one.environment([1, 3])
     assert told["NVIDIA_VISIBLE_DEVICES"] == "1,3"
     assert told["MOE_CPU_DEVICES"] == f"{tmp_path}/gpus/1,{tmp_path}/gpus/3"
+
+
+def test_a_slow_gpu_says_by_how_much_and_kills_nobody(state: State) -> None:
+    gpus.fail(state, SETTINGS, "node-00", 0, How.SLOW, factor=12.5)
+    assert gpus.read(state, "node-00", 0).health == "slow: 12.5"
+    with pytest.raises(LocalError, match="--factor 1: a slow GPU takes longer than before; choose more than 1"):
+        gpus.fail(state, SETTINGS, "node-00", 0, How.SLOW, factor=1)

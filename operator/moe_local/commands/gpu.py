@@ -24,15 +24,17 @@ def fail(
         gpus.How,
         typer.Option(
             help="exit: the process that drives it is killed, the device stays good. hang: that process is stopped."
-            " device: it is killed, and the device stays broken until `gpu heal`."
+            " device: it is killed, and the device stays broken until `gpu heal`. slow: nothing is killed, the device"
+            " takes longer until `gpu heal`."
         ),
     ] = gpus.How.DEVICE,
     reason: Annotated[str, typer.Option(help="What a failed device reports.")] = gpus.DEFAULT_REASON,
+    factor: Annotated[float, typer.Option(help="How many times as long a slow device takes.")] = gpus.DEFAULT_FACTOR,
 ) -> None:
     """Make a GPU, or the process that drives it, fail."""
     with clear_errors():
         state = state_of(context)
-        typer.echo(gpus.fail(state, state.require(), node, index, how, reason))
+        typer.echo(gpus.fail(state, state.require(), node, index, how, reason, factor))
 
 
 @app.command()
