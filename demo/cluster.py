@@ -1,10 +1,11 @@
 """The embedded cluster as a user sees it: moe-local and kubectl by name, and the API server through `kubectl proxy`."""
 
+import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,20 @@ class Cluster:
         answer = self._client.get(self._path(kind), params={"labelSelector": selector})
         items: list[Json] = answer.raise_for_status().json()["items"]
         return items
+
+    def watch(self, kind: str, labels: Mapping[str, str] | None = None) -> Iterator[Json]:
+        """Every object of a kind as it is now, and then each change as it comes: {"type": ..., "object": ...}."""
+        selector = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
+        for line in self._follow(self._path(kind), {"watch": "1", "labelSelector": selector}):
+            yield json.loads(line)
+
+    def follow_log(self, pod: str) -> Iterator[str]:
+        """The lines that a pod logs, from its first one on, as they come."""
+        return self._follow(f"{self._path('pods', pod)}/log", {"follow": "true"})
+
+    def _follow(self, path: str, params: Mapping[str, str]) -> Iterator[str]:
+        with self._client.stream("GET", path, params=params, timeout=httpx.Timeout(30, read=None)) as answer:
+            yield from answer.raise_for_status().iter_lines()
 
     def metrics(self) -> str:
         """The API server's own metrics, as text."""
