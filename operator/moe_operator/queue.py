@@ -1,7 +1,8 @@
 """Dirty keys and their workers: one worker per key, however many events arrive while it works.
 
 Knows nothing of Kubernetes. An event only marks its key; a key that was marked while it was being worked on is worked
-on once more; a failure is tried again with backoff; one key never waits for another.
+on once more; a failure is tried again with backoff; one key never waits for another. A pass may ask to be repeated
+when some time is over.
 """
 
 from __future__ import annotations
@@ -45,19 +46,23 @@ class DirtyQueue:
 
     def __init__(
         self,
-        reconcile: Callable[[Key], Awaitable[None]],
+        reconcile: Callable[[Key], Awaitable[float | None]],
         *,
         clock: Clock,
         backoff: Backoff,
         rest_seconds: Callable[[Key], float] = lambda key: 0.0,
     ) -> None:
-        """`rest_seconds` is the pause after a pass over a key, in which more marks gather; the first never waits."""
+        """`reconcile` returns after how many seconds time alone may change what is to be done, None when never.
+
+        `rest_seconds` is the pause after a pass over a key, in which more marks gather; the first never waits.
+        """
         self._reconcile = reconcile
         self._clock = clock
         self._backoff = backoff
         self._rest_seconds = rest_seconds
         self._dirty: set[Key] = set()
         self._workers: dict[Key, asyncio.Task[None]] = {}
+        self._waits: dict[Key, asyncio.Task[None]] = {}
         self._last_tick = clock.monotonic()
 
     def mark(self, key: Key) -> None:
@@ -91,10 +96,10 @@ class DirtyQueue:
 
     async def stop(self) -> None:
         """Cancel the workers; the objects hold all the state, so nothing is lost."""
-        workers = list(self._workers.values())
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        tasks = [*self._workers.values(), *self._waits.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _sleep_or_wake(self, seconds: float, wake: asyncio.Event) -> None:
         waits = [asyncio.create_task(self._clock.sleep(seconds)), asyncio.create_task(wake.wait())]
@@ -120,10 +125,23 @@ class DirtyQueue:
 
     async def _try(self, key: Key) -> bool:
         try:
-            await self._reconcile(key)
+            again_in = await self._reconcile(key)
         except Exception as error:
             # Whatever went wrong is tried again; only the first line matters to a reader, the trace to a developer.
             logger.warning("%s: %s: %s; will try again.", key, type(error).__name__, error)
             logger.debug("%s failed.", key, exc_info=True)
             return False
+        self._look_again(key, again_in)
         return True
+
+    def _look_again(self, key: Key, again_in: float | None) -> None:
+        """The last pass knows best when the next is due."""
+        waiting = self._waits.pop(key, None)
+        if waiting is not None:
+            waiting.cancel()
+        if again_in is not None:
+            self._waits[key] = asyncio.create_task(self._mark_later(key, again_in), name=f"{key} again")
+
+    async def _mark_later(self, key: Key, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        self.mark(key)

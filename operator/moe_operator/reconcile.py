@@ -34,12 +34,15 @@ class Reconciler:
     clock: Clock
     images: Images
 
-    async def reconcile(self, key: Key) -> None:
-        """Bring one object closer to what it should be. Raises ApiError; the queue tries again."""
+    async def reconcile(self, key: Key) -> float | None:
+        """Bring one object closer to what it should be. Raises ApiError; the queue tries again.
+
+        Returns after how many seconds time alone may change what is to be done, None when never.
+        """
         if key.kind == names.STAGE_KIND:
-            await self._reconcile_stage(key)
-        else:
-            await self._reconcile_deployment(key)
+            return await self._reconcile_stage(key)
+        await self._reconcile_deployment(key)
+        return None
 
     async def all_keys(self) -> list[Key]:
         """Every object there is: what the tick looks at, whatever events were lost."""
@@ -50,15 +53,19 @@ class Reconciler:
                 found.append(Key(kind=resource.kind, namespace=metadata["namespace"], name=metadata["name"]))
         return found
 
-    async def _reconcile_stage(self, key: Key) -> None:
+    async def _reconcile_stage(self, key: Key) -> float | None:
         seen = self.clock.now()
         snapshot = await observe_stage(self.api, key.namespace, key.name)
         if snapshot is None:
-            return
+            return None
         decision = decide_stage(snapshot, self.clock.now())
         raw = await act_on_stage(self.api, snapshot, decision, self.images)
         after = replace(snapshot, raw=raw, stage=MoEStage.load(raw))
         await self._tell_of_stage(after, decision, seen)
+        return self._seconds_until(decision.look_again)
+
+    def _seconds_until(self, moment: datetime | None) -> float | None:
+        return None if moment is None else max(0.0, (moment - self.clock.now()).total_seconds())
 
     async def _tell_of_stage(self, snapshot: StageSnapshot, decision: StageDecision, seen: datetime) -> None:
         status = describe_stage(snapshot, decision.relocations, seen=seen, now=self.clock.now())

@@ -20,14 +20,16 @@ class Work:
         self.passes: list[Key] = []
         self.failures = 0
         self.gates: dict[Key, asyncio.Event] = {}
+        self.again_in: list[float] = []
 
-    async def reconcile(self, key: Key) -> None:
+    async def reconcile(self, key: Key) -> float | None:
         self.passes.append(key)
         if key in self.gates:
             await self.gates[key].wait()
         if self.failures:
             self.failures -= 1
             raise RuntimeError("not yet")
+        return self.again_in.pop(0) if self.again_in else None
 
 
 @pytest.fixture
@@ -94,6 +96,15 @@ async def test_a_key_rests_after_a_pass_if_told_to(work: Work, clock: ManualCloc
     await queue.idle()
 
     assert (work.passes, clock.seconds) == ([ONE], 0.5)
+
+
+async def test_a_pass_is_repeated_when_it_says_so(queue: DirtyQueue, work: Work, clock: ManualClock) -> None:
+    work.again_in = [7.5, 2.5]
+    queue.mark(ONE)
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+    assert (work.passes, clock.seconds) == ([ONE, ONE, ONE], 10.0)
 
 
 async def test_the_tick_marks_every_key_and_survives_an_outage(

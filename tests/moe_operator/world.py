@@ -74,6 +74,7 @@ class World:
         self.reconciler = Reconciler(api=self.api, clock=self.clock, images=IMAGES)
         self.bad_gpus: dict[tuple[str, int], str] = {}
         self.gateway_runs = True
+        self.waits: dict[Key, float] = {}
         documents = yaml.safe_load_all((EXAMPLES / "small.yaml").read_text())
         body = next(one for one in documents if one and one["kind"] == names.DEPLOYMENT_KIND)
         body["metadata"]["namespace"] = NAMESPACE
@@ -89,13 +90,15 @@ class World:
         self.api.put(resources.NODES, {"metadata": {"name": name}, "spec": {}, "status": status})
 
     async def settle(self) -> int:
-        """Everybody acts in turn until nothing changes; the number of rounds it took."""
+        """Everybody acts in turn until nothing changes and nobody waits for a time; the number of rounds it took."""
         for number in range(MOST_ROUNDS):
             before = self.api.version()
             await self.run_operator()
             await self.run_nodes()
             if self.api.version() == before:
-                return number
+                if not self.waits:
+                    return number
+                self.clock.seconds = max(self.clock.seconds, min(self.waits.values()))
         raise AssertionError(f"the world does not come to rest within {MOST_ROUNDS} rounds")
 
     async def run_operator(self) -> None:
@@ -105,7 +108,10 @@ class World:
 
     async def reconcile(self, key: Key) -> None:
         try:
-            await self.reconciler.reconcile(key)
+            again_in = await self.reconciler.reconcile(key)
+            self.waits.pop(key, None)
+            if again_in is not None:
+                self.waits[key] = self.clock.seconds + again_in
         except (errors.Conflict, errors.Unavailable):
             self.clock.seconds += 0.02
 

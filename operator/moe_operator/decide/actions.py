@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from moe_api.names import Reason
 from moe_api.stage import MoEStage, MoEStageSpec
@@ -57,13 +58,17 @@ class Relocation:
 
 @dataclass(frozen=True, kw_only=True)
 class StageDecision:
-    """What to do about one stage; empty when it is as it should be. `commit` is the whole next spec."""
+    """What to do about one stage; empty when it is as it should be. `commit` is the whole next spec.
+
+    `look_again` is when time alone may change the decision: a wait that ends then.
+    """
 
     commit: MoEStageSpec | None = None
     creates: tuple[CreatePod, ...] = ()
     deletes: tuple[DeletePod, ...] = ()
     relocations: tuple[Relocation, ...] = ()
     events: tuple[Event, ...] = ()
+    look_again: datetime | None = None
 
     @property
     def is_empty(self) -> bool:
