@@ -1,13 +1,15 @@
-"""The way back to the plan's layout once ranks are usable again: load first, switch after, in two commits.
+"""The way to the plan's layout on the ranks that may host: load first, switch after, in two commits.
 
-Pure: which ranks are available and which copies they have loaded is told. Moves nothing that is at home already.
+Pure: which ranks are available, which should be left and which copies have loaded is told. Moves nothing that is at
+home already, and chooses no other hosts than the planned ones: copies.restored does.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from moe_planner.layout import Copy, LaneSeat, StageLayout
+from moe_planner.lanes import lanes_on_the_way
+from moe_planner.layout import Copy, StageLayout
 from moe_planner.moves import Room
 
 
@@ -16,32 +18,36 @@ def home(
     planned: StageLayout,
     *,
     available: frozenset[int],
+    leaving: frozenset[int] = frozenset(),
     loaded: frozenset[tuple[int, int]] = frozenset(),
     room: Room | None = None,
+    at_once: int | None = None,
 ) -> StageLayout:
     """The next layout towards `planned`; equal to `stage` when there is nothing to do.
 
-    `available` are the ranks that may host, and they are unmasked. `loaded` are the (expert, rank) pairs that the
-    ranks report as held. First the planned hosts load beside the temporary ones; told that they have loaded, they
-    serve and the temporary ones are dropped. While a planned host is not available, a copy elsewhere stands in for it,
-    and serves once it is loaded. Nothing begins to load on a rank that holds as much as it has `room` for. A lane goes
-    home when its planned rank has nothing left to load, and has room for it.
+    `available` are the ranks that are able to host, and they are unmasked; `leaving` are those of them that should not.
+    `loaded` are the (expert, rank) pairs that the ranks report as held. First the planned hosts load beside the
+    temporary ones; told that they have loaded, they serve and the temporary ones are dropped. While a planned host may
+    not host, a copy elsewhere stands in for it, and serves once it is loaded; a copy on a leaving rank serves until
+    then. Where no rank is left that could take it, it goes only if another host serves the expert. Nothing begins to
+    load on a rank that holds as much as it has `room` for, nor beyond `at_once` loads in the stage. A lane goes home
+    when its planned rank has nothing left to load, and has room for it.
     """
     masked = tuple(rank for rank in stage.masked if rank not in available)
-    usable = available - frozenset(masked)
-    held = Counter([copy.rank for copy in stage.copies])
-    limit = None if room is None else room.experts_per_rank
-    copies: list[Copy] = []
-    for expert in stage.experts:
-        following = _next_copies(expert, stage, planned, usable, loaded)
-        copies += _within_limit(stage.copies_of(expert), following, held, limit)
+    usable = available - frozenset(masked) - leaving
+    way = _Way(stage, planned, usable, loaded, room)
+    copies = _with_new_loads([way.step(expert) for expert in stage.experts], way, at_once)
     still_loading = frozenset(copy.rank for copy in copies if copy.state == "loading")
-    return replace(
-        stage,
-        masked=masked,
-        copies=tuple(copies),
-        lanes=_within(room, stage.lanes, _next_lanes(stage, planned, usable, still_loading)),
+    lanes = lanes_on_the_way(
+        stage.lanes,
+        planned.lanes,
+        usable=usable,
+        leaving=leaving,
+        unready=still_loading,
+        held=Counter(copy.rank for copy in copies),
+        room=room,
     )
+    return replace(stage, masked=masked, copies=copies, lanes=lanes)
 
 
 def is_home(stage: StageLayout, planned: StageLayout) -> bool:
@@ -53,71 +59,89 @@ def is_home(stage: StageLayout, planned: StageLayout) -> bool:
     )
 
 
-def _next_copies(
-    expert: int,
-    stage: StageLayout,
-    planned: StageLayout,
-    usable: frozenset[int],
-    loaded: frozenset[tuple[int, int]],
-) -> Sequence[Copy]:
-    """The planned hosts that may host, and as many others as the plan has that may not; all others until then."""
-    serving, loading = stage.hosts(expert), stage.loading(expert)
-    if serving == planned.hosts(expert) and not loading and usable.issuperset(serving):
-        return stage.copies_of(expert)
-    wanted = [rank for rank in planned.hosts(expert) if rank in usable]
-    arrived = [rank for rank in wanted if rank in serving or not serving or (expert, rank) in loaded]
-    missing = [rank for rank in wanted if rank not in arrived]
-    others = [rank for rank in (*serving, *loading) if rank not in wanted]
-    kept = others[: len(planned.hosts(expert)) - len(wanted)]
-    if missing or not wanted:
-        kept += [rank for rank in others if rank in serving and rank not in kept]
-    standing_in = [rank for rank in kept if rank in serving or (expert, rank) in loaded]
-    pending = [rank for rank in loading if rank in missing or (rank in kept and rank not in standing_in)]
-    pending += [rank for rank in missing if rank not in loading]
-    return [
-        *(Copy(expert=expert, rank=rank) for rank in [*arrived, *standing_in]),
-        *(Copy(expert=expert, rank=rank, state="loading") for rank in pending),
-    ]
+@dataclass(frozen=True, kw_only=True)
+class _Step:
+    """One expert's next hosts, and the ranks that should begin to load it."""
+
+    expert: int
+    serving: tuple[int, ...]
+    loading: tuple[int, ...]
+    to_load: tuple[int, ...] = ()
 
 
-def _within_limit(
-    before: Sequence[Copy], after: Sequence[Copy], held: Counter[int], limit: int | None
-) -> Sequence[Copy]:
-    """Without the new copies that would be more than a rank has room for; then the old ones all stay."""
-    if limit is None or after is before:
-        return after
-    known = {copy.rank for copy in before}
-    fitting = [copy for copy in after if copy.rank in known or held[copy.rank] < limit]
-    held.update(copy.rank for copy in fitting if copy.rank not in known)
-    return fitting if len(fitting) == len(after) or not before else _with_all(before, fitting)
+class _Way:
+    """What one look at a stage knows; `held` grows with what is given."""
+
+    def __init__(
+        self,
+        stage: StageLayout,
+        planned: StageLayout,
+        usable: frozenset[int],
+        loaded: frozenset[tuple[int, int]],
+        room: Room | None,
+    ) -> None:
+        self._stage = stage
+        self._planned = planned
+        self._usable = usable
+        self._loaded = loaded
+        self._limit = None if room is None else room.experts_per_rank
+        self._held = Counter(copy.rank for copy in stage.copies)
+
+    def step(self, expert: int) -> _Step:
+        """The planned hosts that may host, and as many others as the plan has that may not; all others until then."""
+        serving, loading = self._stage.hosts(expert), self._stage.loading(expert)
+        planned = self._planned.hosts(expert)
+        if serving == planned and not loading and self._usable.issuperset(serving):
+            return _Step(expert=expert, serving=serving, loading=loading)
+        held = (*serving, *loading)
+        wanted = [r for r in planned if r in self._usable and (r in held or self.has_room(r))]
+        others = [rank for rank in held if rank in self._usable and rank not in wanted]
+        target = [*wanted, *others[: len(planned) - len(wanted)]]
+        if not serving:
+            return self._begin(expert, wanted, [rank for rank in target if rank not in wanted])
+        settled = [rank for rank in target if rank in serving or (expert, rank) in self._loaded]
+        until_then = [] if len(settled) >= len(planned) else [rank for rank in serving if rank not in target]
+        if settled and set(settled) == set(target) and self._is_everywhere(held):
+            until_then = []
+        return _Step(
+            expert=expert,
+            serving=(*settled, *until_then),
+            loading=tuple(rank for rank in loading if rank in target and rank not in settled),
+            to_load=tuple(rank for rank in wanted if rank not in held),
+        )
+
+    def has_room(self, rank: int) -> bool:
+        return self._limit is None or self._held[rank] < self._limit
+
+    def give(self, rank: int) -> None:
+        self._held[rank] += 1
+
+    def _begin(self, expert: int, wanted: list[int], loading: list[int]) -> _Step:
+        """An expert that nobody serves is served at home at once: the requests for it wait there as well as here."""
+        for rank in wanted:
+            self.give(rank)
+        return _Step(expert=expert, serving=tuple(wanted), loading=tuple(loading))
+
+    def _is_everywhere(self, held: Iterable[int]) -> bool:
+        """Whether no further rank that may host could take a copy."""
+        return not any(rank not in held and self.has_room(rank) for rank in self._usable)
 
 
-def _with_all(before: Sequence[Copy], after: Sequence[Copy]) -> Sequence[Copy]:
-    """The copies of both."""
-    ranks = {copy.rank for copy in after}
-    kept = [copy for copy in before if copy.rank not in ranks]
-    return sorted((*after, *kept), key=lambda copy: copy.state == "loading")
+def _with_new_loads(steps: list[_Step], way: _Way, at_once: int | None) -> tuple[Copy, ...]:
+    """All copies after the steps, the loads that may begin among them: those of the fewest hosts first."""
+    under_way = sum(len(step.loading) for step in steps)
+    begun: dict[int, list[int]] = {}
+    waiting = sorted((len(step.serving), step.expert, rank) for step in steps for rank in step.to_load)
+    for _, expert, rank in waiting:
+        if (at_once is None or under_way < at_once) and way.has_room(rank):
+            way.give(rank)
+            under_way += 1
+            begun.setdefault(expert, []).append(rank)
+    return tuple(copy for step in steps for copy in _copies(step, begun.get(step.expert, [])))
 
 
-def _next_lanes(
-    stage: StageLayout, planned: StageLayout, usable: frozenset[int], still_loading: frozenset[int]
-) -> tuple[LaneSeat, ...]:
-    homes = {lane.lane: lane.rank for lane in planned.lanes}
-    return tuple(
-        LaneSeat(lane=lane.lane, rank=homes[lane.lane])
-        if homes[lane.lane] in usable and (lane.rank is None or homes[lane.lane] not in still_loading)
-        else lane
-        for lane in stage.lanes
-    )
-
-
-def _within(room: Room | None, before: tuple[LaneSeat, ...], after: tuple[LaneSeat, ...]) -> tuple[LaneSeat, ...]:
-    """Take back the moves onto ranks that would get too many lanes; staying everywhere is always within the room."""
-    while room is not None:
-        seated = Counter(lane.rank for lane in after if lane.rank is not None)
-        full = {rank for rank, lanes in seated.items() if lanes > room.lanes_per_rank}
-        kept = tuple(old if new.rank in full else new for old, new in zip(before, after, strict=True))
-        if kept == after:
-            break
-        after = kept
-    return after
+def _copies(step: _Step, begun: list[int]) -> Iterable[Copy]:
+    for rank in step.serving:
+        yield Copy(expert=step.expert, rank=rank)
+    for rank in (*step.loading, *begun):
+        yield Copy(expert=step.expert, rank=rank, state="loading")

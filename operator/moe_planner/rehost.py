@@ -9,33 +9,43 @@ from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from operator import attrgetter
 
-from moe_planner.layout import Copy, LaneSeat, StageLayout
+from moe_planner.lanes import seat_lanes
+from moe_planner.layout import Copy, StageLayout
 from moe_planner.loads import Rates
-from moe_planner.moves import LaneMove, Move, Rehosting, Room
+from moe_planner.moves import Move, Rehosting, Room
 
 
-def rehost(stage: StageLayout, *, lost: frozenset[int], room: Room, rates: Rates | None = None) -> Rehosting:
+def rehost(
+    stage: StageLayout,
+    *,
+    lost: frozenset[int],
+    room: Room,
+    rates: Rates | None = None,
+    planned: StageLayout | None = None,
+    avoid: frozenset[int] = frozenset(),
+) -> Rehosting:
     """Mask the lost ranks and give what they alone hosted to others.
 
-    An expert that still has a serving copy moves nothing. Else a copy that is being loaded becomes its host, else a
-    rank that holds no expert, else the rank with the fewest (experts, lanes, number), or by `rates` the least (tokens,
-    lanes, number). Where no rank has room, a copy of an expert that has others makes way. A lane goes to the rank with
-    the fewest (lanes, experts, number) that has room. Experts and lanes that were left without a host before get one
-    too. `lost` ranks of other stages are ignored.
+    An expert that still has a serving copy moves nothing. Else a copy that is being loaded becomes its host, else its
+    `planned` rank, else a rank that holds no expert, else the rank with the fewest (experts, lanes, number), or by
+    `rates` the least (tokens, lanes, number). Where no rank has room, a copy of an expert that has others makes way. A
+    lane goes to the rank with the fewest (lanes, experts, number) that has room. Ranks to `avoid` are taken last.
+    Experts and lanes that were left without a host before get one too. `lost` ranks of other stages are ignored.
     """
     masked = frozenset(stage.masked) | (lost & frozenset(stage.ranks))
     kept = [copy for copy in stage.copies if copy.rank not in masked]
     served = {copy.expert for copy in kept if copy.state == "serving"}
     orphans = [expert for expert in stage.experts if expert not in served]
-    hosting = _Hosting(stage, masked, kept, frozenset(orphans), room, rates)
+    hosting = _Hosting(stage, masked, kept, frozenset(orphans), room, rates, planned or stage, avoid)
     moves = [move for move in map(hosting.host, orphans) if move is not None]
     copies = hosting.copies() if moves or len(kept) < len(stage.copies) else stage.copies
-    lanes, lane_moves = _seat_lanes(stage, masked, hosting.held, room)
+    alive = [rank for rank in stage.ranks if rank not in masked]
+    lanes, lane_moves = seat_lanes(stage.lanes, alive, hosting.held, room, avoid)
     moved = {move.expert for move in moves}
     return Rehosting(
         layout=replace(stage, copies=copies, lanes=lanes, masked=_in_order(stage, masked)),
         moves=tuple(moves),
-        lane_moves=tuple(lane_moves),
+        lane_moves=lane_moves,
         lost_experts=tuple(expert for expert in orphans if expert not in moved),
         homeless_lanes=tuple(lane.lane for lane in lanes if lane.rank is None),
         dropped=tuple(hosting.dropped),
@@ -58,8 +68,12 @@ class _Hosting:
         orphans: frozenset[int],
         room: Room,
         rates: Rates | None,
+        planned: StageLayout,
+        avoid: frozenset[int],
     ) -> None:
         self._stage = stage
+        self._planned = planned
+        self._avoid = avoid
         self._masked = masked
         self._kept = kept
         self._rates = rates
@@ -69,7 +83,7 @@ class _Hosting:
             self._before[copy.expert].append(copy)
         self._given: dict[int, tuple[Copy, ...]] = {}
         self.held = Counter([copy.rank for copy in kept])
-        self._free: list[tuple[float, int, int]] | None = None
+        self._free: list[tuple[bool, float, int, int]] | None = None
         self._may_make_way = True
         self.dropped: list[Copy] = []
 
@@ -77,7 +91,7 @@ class _Hosting:
         """Give the expert a host, None where nobody can take it."""
         before = self._before[expert]
         loading = [copy for copy in before if copy.rank not in self._masked]
-        rank = loading[0].rank if loading else self._take()
+        rank = loading[0].rank if loading else self._take(expert)
         if rank is None:
             return None
         self._given[expert] = (Copy(expert=expert, rank=rank), *(copy for copy in loading if copy.rank != rank))
@@ -96,24 +110,30 @@ class _Hosting:
         gone = frozenset(self.dropped)
         return [copy for copy in self._kept if copy not in gone] if gone else self._kept
 
-    def _take(self) -> int | None:
-        """The rank to host one more expert: the first in line that has room."""
+    def _take(self, expert: int) -> int | None:
+        """The rank to host one more expert: its planned one, else the first in line that has room."""
         if self._free is None:
             self._free = self._line()
+        for rank in self._planned.hosts(expert):
+            if rank not in self._masked and rank not in self._avoid and self._has_room(rank):
+                return rank
         while self._free:
-            rank = heappop(self._free)[2]
-            if self._limit is None or self.held[rank] < self._limit:
+            _, load, _, rank = heappop(self._free)
+            if load == self._loads[rank] and self._has_room(rank):
                 return rank
         return self._make_way()
+
+    def _has_room(self, rank: int) -> bool:
+        return self._limit is None or self.held[rank] < self._limit
 
     def _put(self, rank: int, expert: int) -> None:
         self.held[rank] += 1
         if self._free is not None:
             load = self.held[rank] if self._rates is None else self._loads[rank] + self._rates[expert]
             self._loads[rank] = load
-            heappush(self._free, (load, self._lanes[rank], rank))
+            heappush(self._free, (rank in self._avoid, load, self._lanes[rank], rank))
 
-    def _line(self) -> list[tuple[float, int, int]]:
+    def _line(self) -> list[tuple[bool, float, int, int]]:
         """The living ranks, as a heap by how much each has to do."""
         self._lanes = Counter(lane.rank for lane in self._stage.lanes)
         self._loads: dict[int, float] = dict.fromkeys(self._stage.ranks, 0.0)
@@ -123,7 +143,11 @@ class _Hosting:
             hosts = Counter(copy.expert for copy in self._kept)
             for copy in self._kept:
                 self._loads[copy.rank] += self._rates[copy.expert] / hosts[copy.expert]
-        line = [(self._loads[rank], self._lanes[rank], rank) for rank in self._stage.ranks if rank not in self._masked]
+        line = [
+            (rank in self._avoid, self._loads[rank], self._lanes[rank], rank)
+            for rank in self._stage.ranks
+            if rank not in self._masked
+        ]
         heapify(line)
         return line
 
@@ -144,27 +168,3 @@ class _Hosting:
         self.dropped.append(dropped)
         self.held[dropped.rank] -= 1
         return dropped.rank
-
-
-def _seat_lanes(
-    stage: StageLayout, masked: frozenset[int], held: Counter[int], room: Room
-) -> tuple[tuple[LaneSeat, ...], list[LaneMove]]:
-    if all(lane.rank is not None and lane.rank not in masked for lane in stage.lanes):
-        return stage.lanes, []
-    seated = Counter(lane.rank for lane in stage.lanes if lane.rank not in masked)
-    free = [(seated[rank], held[rank], rank) for rank in stage.ranks if rank not in masked]
-    heapify(free)
-    lanes: list[LaneSeat] = []
-    moves: list[LaneMove] = []
-    for lane in stage.lanes:
-        if lane.rank is not None and lane.rank not in masked:
-            lanes.append(lane)
-            continue
-        if not free or free[0][0] >= room.lanes_per_rank:
-            lanes.append(LaneSeat(lane=lane.lane, rank=None))
-            continue
-        number, experts, rank = heappop(free)
-        heappush(free, (number + 1, experts, rank))
-        lanes.append(LaneSeat(lane=lane.lane, rank=rank))
-        moves.append(LaneMove(lane=lane.lane, from_rank=lane.rank, to_rank=rank))
-    return tuple(lanes), moves
