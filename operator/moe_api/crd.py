@@ -144,13 +144,14 @@ def _convert(raw: Schema, definitions: Schema) -> Schema:
 
 
 def _property(raw: Schema, definitions: Schema) -> Schema:
-    """As `_convert`; an optional object with defaults inside is there with all of them when it is left out."""
+    """As `_convert`; an object with defaults inside is there with all of them when it is left out, unless None is."""
     result = _convert(raw, definitions)
+    if result.get("default", ...) is None:
+        del result["default"]
+        return result
     inner = {key: value["default"] for key, value in result.get("properties", {}).items() if "default" in value}
     if "required" not in result and inner:
         result["default"] = inner
-    if result.get("default", ...) is None:
-        del result["default"]
     return result
 
 

@@ -94,8 +94,18 @@ class CopiesOf(SpecModel):
     """Its copies, on different GPUs."""
 
 
+class RebalanceSpec(SpecModel):
+    """Placement that follows the load which the workers count."""
+
+    moves: int = Field(default=4, ge=1, le=1024)
+    """Copies that one stage may load elsewhere in one round; it moves none where that makes its busiest GPU less than a
+    tenth less busy."""
+    every_seconds: float = Field(default=600, ge=1, le=86400)
+    """How often the workers report what they counted, and a round at most takes place."""
+
+
 class ExpertsSpec(SpecModel):
-    """How often each expert is hosted."""
+    """How often each expert is hosted. All of it may change while serving."""
 
     copies: int = Field(default=1, ge=1, le=64)
     """Copies of each expert, on different GPUs, and on different nodes where the stage has several."""
@@ -105,6 +115,8 @@ class ExpertsSpec(SpecModel):
     """How many more copies in a stage may go to its hottest experts."""
     survive: Literal["nothing", "gpu", "node"] = "nothing"
     """The loss that must leave every expert hosted without loading: any one gpu, or any one node."""
+    rebalance: RebalanceSpec | None = None
+    """Has experts and spare copies moved to where the counted load is; they stay where they are when left out."""
 
 
 class WorkerSpec(SpecModel):

@@ -1,7 +1,7 @@
-"""The two notes on a MoEStage, as annotations, so that the epoch is about the layout alone.
+"""The notes on a MoEStage, as annotations, so that the epoch is about the layout alone.
 
-The MoEDeployment's spec that was accepted (pods are built from it, and a changed spec is compared with it), and the
-stage's home layout (where experts go back to).
+The MoEDeployment's spec that was accepted (pods are built from it, and a changed spec is compared with it), the
+stage's home layout (where experts go back to), and the loads that its ranks counted.
 """
 
 import json
@@ -14,11 +14,20 @@ from moe_planner.layout import StageLayout
 
 
 def stage_notes(accepted: MoEDeploymentSpec, spec: MoEStageSpec) -> dict[str, str]:
-    """Both, as the annotations of a stage that is made with that spec."""
-    experts = [[expert.expert, expert.ranks] for expert in spec.experts]
-    lanes = [[lane.lane, lane.rank] for lane in spec.lanes]
-    home = {"experts": experts, "lanes": lanes}
-    return {names.ANNOTATION_ACCEPTED: _compact(accepted.dump()), names.ANNOTATION_HOME: _compact(home)}
+    """The annotations of a stage that is made with that spec."""
+    return accepted_note(accepted) | home_note(stage_layout(spec))
+
+
+def accepted_note(accepted: MoEDeploymentSpec) -> dict[str, str]:
+    """The annotation that says for which spec the stage is as it is."""
+    return {names.ANNOTATION_ACCEPTED: _compact(accepted.dump())}
+
+
+def home_note(home: StageLayout) -> dict[str, str]:
+    """The annotation that says where the stage's experts and lanes are to be."""
+    experts = [[expert, list(home.hosts(expert))] for expert in home.experts]
+    lanes = [[lane.lane, lane.rank] for lane in home.lanes]
+    return {names.ANNOTATION_HOME: _compact({"experts": experts, "lanes": lanes})}
 
 
 def accepted_spec(stage: MoEStage) -> MoEDeploymentSpec:

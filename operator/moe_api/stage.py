@@ -184,6 +184,8 @@ class MoEStageSpec(SpecModel):
     """On the first stage: lanes that some stage of the replica is about to move, so no new request is given to them."""
     drill: StageDrillSpec | None = None
     """A failure that is being rehearsed."""
+    loads_every_seconds: float = Field(default=600, ge=1, le=86400)
+    """How often the workers report what they counted for each expert and lane."""
     rehearsal: RehearsalSpec | None = None
     """On the first stage: a drill in some stage of the replica."""
 

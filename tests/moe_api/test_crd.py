@@ -52,6 +52,13 @@ def test_every_number_of_a_spec_has_bounds() -> None:
     assert unbounded == [".hardware.tolerations[].tolerationSeconds"]
 
 
+def test_what_is_off_when_left_out_is_not_turned_on_by_a_default() -> None:
+    experts = schema(deployment_crd())["properties"]["spec"]["properties"]["experts"]
+    assert experts["default"] == {"copies": 1, "spareCopies": 0, "survive": "nothing"}
+    assert "default" not in experts["properties"]["rebalance"]
+    assert experts["properties"]["rebalance"]["properties"]["moves"]["default"] == 4
+
+
 def test_every_list_says_how_it_merges() -> None:
     for definition in (deployment_crd(), stage_crd()):
         for path, node in nodes(schema(definition)):

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from moe_api.report import LaneLoad
-from moe_worker.supervisor.reporting import LOADS_EVERY, Reporter, ReportWriter
+from moe_worker.supervisor.reporting import Reporter, ReportWriter
 from moe_worker.supervisor.seat import Rules, Seat
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -100,13 +100,18 @@ def test_a_peer_is_out_of_reach_since_the_first_rank_missed_it_and_that_does_not
     assert reporter.build(3, seats, "").unreachable == []
 
 
+def test_ranks_of_the_own_pod_are_never_told_to_be_out_of_reach() -> None:
+    seats = [heard(seat(0), unreachable=[[1, 2.0], [9, 2.0]]), heard(seat(1), unreachable=[[0, 2.0]])]
+    assert [peer.rank for peer in Reporter(lambda: NOON).build(3, seats, "").unreachable] == [9]
+
+
 def test_loads_are_told_every_ten_minutes_and_change_no_report_in_between() -> None:
     now = [NOON]
     one, reporter = heard(seat()), Reporter(lambda: now[0])
     lane = {"lane": 0, "waiting": 1, "running": 2, "blocks": 8, "blocks_used": 4, "blocks_cached": 3}
     before = reporter.build(3, [one], "")
     one.heard({"load": {"experts": [[5, 70], [1, 30]], "lanes": [lane]}}, 0.0)
-    now[0] += LOADS_EVERY - timedelta(seconds=1)
+    now[0] += timedelta(minutes=10) - timedelta(seconds=1)
     assert reporter.build(3, [one], "") == before
     now[0] += timedelta(seconds=1)
     report = reporter.build(3, [one], "").seats[0]
@@ -115,6 +120,8 @@ def test_loads_are_told_every_ten_minutes_and_change_no_report_in_between() -> N
     one.heard({"load": {"experts": [[5, 90], [1, 30]], "lanes": []}}, 0.0)
     now[0] += timedelta(minutes=1)
     assert reporter.build(3, [one], "").seats[0] == report
+    reporter.loads_every = timedelta(seconds=30)
+    assert reporter.build(3, [one], "").seats[0].served[1].tokens == 90
 
 
 def test_the_first_error_is_told() -> None:

@@ -7,7 +7,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from moe_api.stage import MoEStage
 from moe_worker.api import ApiUnavailable, PodGone, StageApi
@@ -131,6 +131,7 @@ class Supervisor:
             return
         failover = stage.spec.failover
         self._crew.rules = Rules(heartbeat_seconds=failover.heartbeat_seconds, restart_budget=failover.restart_budget)
+        self._reporter.loads_every = timedelta(seconds=stage.spec.loads_every_seconds)
         self._follow_neighbours(stage)
         if stage.metadata.generation != self._epoch:
             self._epoch = stage.metadata.generation

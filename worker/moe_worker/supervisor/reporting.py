@@ -12,8 +12,6 @@ from moe_worker.logs import timestamp
 from moe_worker.supervisor.seat import Seat
 
 STEP_S = 0.1
-LOADS_EVERY = timedelta(minutes=10)
-"""Placement wants to know what is asked of the experts; a write is dear, and /metrics tells it sooner."""
 FIRST_RETRY_S = 0.05
 MAX_RETRY_S = 0.5
 
@@ -52,7 +50,8 @@ class ReportWriter:
 class Reporter:
     """Builds the report; remembers since when each seat is in its state and each peer is out of reach.
 
-    What it says of loads is `LOADS_EVERY` old at most, and the same in between.
+    What it says of loads is `loads_every` old at most, and the same in between: a write is dear, and /metrics tells
+    them sooner.
     """
 
     def __init__(self, wall_clock: Callable[[], datetime]) -> None:
@@ -60,7 +59,8 @@ class Reporter:
         self._states: dict[int, tuple[str, str]] = {}
         self._unreachable: dict[int, str] = {}
         self._loads: dict[int, tuple[list[ExpertLoad], list[LaneLoad]]] = {}
-        self._loads_due = wall_clock() + LOADS_EVERY
+        self.loads_every = timedelta(minutes=10)
+        self._loads_at = wall_clock()
 
     def build(self, epoch: int, seats: Iterable[Seat], error: str) -> Report:
         seats = sorted(seats, key=lambda seat: seat.rank)
@@ -75,9 +75,9 @@ class Reporter:
 
     def _look_at_loads(self, seats: Iterable[Seat]) -> None:
         now = self._wall_clock()
-        if now >= self._loads_due:
+        if now >= self._loads_at + self.loads_every:
             self._loads = {seat.rank: _load(seat) for seat in seats}
-            self._loads_due = now + LOADS_EVERY
+            self._loads_at = now
 
     def _seat(self, seat: Seat) -> SeatReport:
         if self._states.get(seat.rank, ("", ""))[0] != seat.state:
@@ -99,9 +99,11 @@ class Reporter:
         )
 
     def _peers(self, seats: Iterable[Seat]) -> list[UnreachablePeer]:
-        longest: dict[int, float] = {}
+        own, longest = {seat.rank for seat in seats}, dict[int, float]()
         for seat in seats:
             for rank, seconds in seat.unreachable.items():
+                if rank in own:  # the pod's own ranks are told of as seats, by who can tell
+                    continue
                 longest[rank] = max(longest.get(rank, 0.0), seconds)
         now = self._wall_clock()
         self._unreachable = {
