@@ -102,7 +102,7 @@ def stage_spec(deployment: MoEDeployment, planned: Plan, *, replica: int, stage:
             shape=spec.model.shape,
         ),
         engine=spec.engine,
-        failover=spec.failover,
+        failover=spec.failover.of_stages(),
         ranks=[],
         experts=[],
         lanes=[],

@@ -90,3 +90,7 @@ class FailoverSpec(SpecModel):
     """A GPU that for 10 s takes so many times as long as its stage's median is emptied; 0 never."""
     drill: DrillSpec | None = None
     """A failure to be rehearsed."""
+
+    def of_stages(self) -> "FailoverSpec":
+        """What a stage needs of it: a drill that is declared is no change of any layout."""
+        return self.model_copy(update={"drill": None})

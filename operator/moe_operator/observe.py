@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from moe_api import names
 from moe_api.deployment import MoEDeployment
+from moe_api.drill import CanaryReport
 from moe_api.notes import accepted_spec, home_layout
 from moe_api.report import Report
 from moe_api.stage import MoEStage
@@ -17,7 +18,7 @@ from moe_operator import errors, resources
 from moe_operator.api import Api, Json, Resource
 from moe_operator.desire.owner import is_owned_by
 from moe_operator.handlers import OUT_OF_SERVICE_TAINT
-from moe_operator.snapshot import DeploymentSnapshot, Node, Pod, StageSnapshot
+from moe_operator.snapshot import DeploymentSnapshot, GatewayPod, Node, Pod, StageSnapshot
 
 
 async def observe_stage(api: Api, namespace: str, name: str) -> StageSnapshot | None:
@@ -58,11 +59,15 @@ async def observe_deployment(api: Api, namespace: str, name: str) -> DeploymentS
         deployment, invalid = MoEDeployment.load(raw), ""
     except ValidationError as error:
         deployment, invalid = None, _explain(error)
+    own_stages = _own_stages(stages, raw["metadata"]["uid"])
+    is_drilling = any(stage.spec.rehearsal is not None for stage in own_stages)
+    may_drill = is_drilling or (deployment is not None and deployment.spec.failover.drill is not None)
     return DeploymentSnapshot(
         raw=raw,
         deployment=deployment,
         invalid=invalid,
-        stages=_own_stages(stages, raw["metadata"]["uid"]),
+        stages=own_stages,
+        gateways=await _gateways(api, namespace, name) if may_drill else (),
         owned=owned,
         nodes=tuple(map(read_node, nodes)),
     )
@@ -104,6 +109,29 @@ async def _owned(api: Api, namespace: str, name: str) -> Mapping[tuple[str, str]
     )
     found = await asyncio.gather(*(_get(api, resource, namespace, object_name) for resource, object_name in wanted))
     return {(resource.kind, object_name): raw for (resource, object_name), raw in zip(wanted, found, strict=True)}
+
+
+async def _gateways(api: Api, namespace: str, name: str) -> tuple[GatewayPod, ...]:
+    """The gateway's pods that are not on their way out, by name."""
+    labels = {names.LABEL_DEPLOYMENT: name, names.LABEL_APP_COMPONENT: names.COMPONENT_GATEWAY}
+    pods = await api.list_objects(resources.PODS, namespace, labels)
+    living = (raw for raw in pods if "deletionTimestamp" not in raw["metadata"])
+    return tuple(sorted(map(_read_gateway, living), key=lambda gateway: gateway.name))
+
+
+def _read_gateway(raw: Json) -> GatewayPod:
+    metadata = raw["metadata"]
+    text = metadata.get("annotations", {}).get(names.ANNOTATION_REPORT)
+    is_ready = _has_condition(raw.get("status", {}), "Ready")
+    return GatewayPod(name=metadata["name"], is_ready=is_ready, report=_canary_report(text))
+
+
+def _canary_report(text: str | None) -> CanaryReport | None:
+    """What cannot be read is as if it had not been said; the drill ends for want of words."""
+    try:
+        return CanaryReport.from_json(text) if text is not None else None
+    except ValidationError:
+        return None
 
 
 async def _get(api: Api, resource: Resource, namespace: str, name: str) -> Json | None:

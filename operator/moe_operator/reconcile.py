@@ -16,6 +16,7 @@ from moe_operator.api import Api, Json
 from moe_operator.clock import Clock
 from moe_operator.decide.actions import Event, StageDecision
 from moe_operator.decide.deployment import decide_deployment
+from moe_operator.decide.drill import rehearse
 from moe_operator.decide.stage import decide_stage
 from moe_operator.desire.settings import Images
 from moe_operator.events import condition_events, controller_reference, post, reference
@@ -80,10 +81,10 @@ class Reconciler:
         snapshot = await observe_deployment(self.api, key.namespace, key.name)
         if snapshot is None:
             return
-        decision = decide_deployment(snapshot, self.images)
+        decision = rehearse(decide_deployment(snapshot, self.images), snapshot, self.clock.now())
         await act_on_deployment(self.api, snapshot, decision)
         before = MoEDeploymentStatus.load(snapshot.raw.get("status") or {})
-        status = describe_deployment(snapshot, decision.verdict, self.clock.now())
+        status = describe_deployment(snapshot, decision.verdict, self.clock.now(), decision.drills)
         await write_status(self.api, resources.DEPLOYMENTS, snapshot.raw, status.dump())
         events = (*decision.events, *condition_events(before.conditions, status.conditions))
         await self._post(reference(snapshot.raw), events, snapshot.raw["metadata"]["resourceVersion"])

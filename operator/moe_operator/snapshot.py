@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from moe_api.deployment import MoEDeployment, MoEDeploymentSpec
+from moe_api.drill import CanaryReport
 from moe_api.report import Report, SeatReport
 from moe_api.stage import MoEStage
 from moe_operator.api import Json
@@ -65,10 +66,20 @@ class StageSnapshot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GatewayPod:
+    """A gateway's pod, and what it tells of a drill."""
+
+    name: str
+    is_ready: bool
+    report: CanaryReport | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeploymentSnapshot:
     """A MoEDeployment, its stages, its other objects as read (None where there is none) by kind and name, the nodes.
 
-    `deployment` is None when the object does not fit the model; `invalid` says why.
+    `deployment` is None when the object does not fit the model; `invalid` says why. `gateways` are
+    read for drills only.
     """
 
     raw: Json
@@ -77,3 +88,4 @@ class DeploymentSnapshot:
     stages: tuple[MoEStage, ...] = ()
     owned: Mapping[tuple[str, str], Json | None] = field(default_factory=dict)
     nodes: tuple[Node, ...] = ()
+    gateways: tuple[GatewayPod, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from moe_api.deployment import DrillStatus
 from moe_api.names import Reason
 from moe_api.stage import MoEStage, MoEStageSpec
 from moe_operator.api import Json
@@ -41,9 +42,11 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Relocation:
-    """What one commit moved because of one rank: it was lost, or it is back (reason ExpertReturned).
+    """What one commit moved because of one rank: it was lost, it is left, it is back (reason ExpertReturned) or it has
+    another copy (CopyAdded).
 
-    `since` is when the loss was reported, "" where nobody said.
+    `is_planned` where the hosts before served until the new ones had loaded; `since` is when a loss was reported, ""
+    where nobody said.
     """
 
     rank: int
@@ -52,6 +55,7 @@ class Relocation:
     node: str | None
     gpu: int | None
     since: str = ""
+    is_planned: bool = False
     moves: tuple[Move, ...] = ()
     lane_moves: tuple[LaneMove, ...] = ()
 
@@ -96,7 +100,7 @@ class DeploymentDecision:
     """What to do about one MoEDeployment besides its status.
 
     `applies` are objects to server-side apply, `new_stages` to create, `commits` (stage, next spec) to write,
-    `deletes` stages to delete.
+    `deletes` stages to delete; `drills` is the record of drills for the status.
     """
 
     verdict: Verdict
@@ -106,6 +110,7 @@ class DeploymentDecision:
     commits: tuple[tuple[MoEStage, MoEStageSpec], ...] = ()
     deletes: tuple[MoEStage, ...] = ()
     events: tuple[Event, ...] = ()
+    drills: tuple[DrillStatus, ...] = ()
 
     @property
     def is_empty(self) -> bool:

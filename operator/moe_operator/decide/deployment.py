@@ -131,7 +131,7 @@ def _upkeep(snapshot: DeploymentSnapshot, deployment: MoEDeployment, images: Ima
     """The objects beside new and old stages, as far as they are not as they should be."""
     desired = [*access_objects(deployment), *gateway_objects(deployment, images)]
     secret = (names.secret_name(deployment.metadata.name),)
-    failover = deployment.spec.failover
+    failover = deployment.spec.failover.of_stages()
     return {
         "needs_secret": snapshot.owned[("Secret", *secret)] is None,
         "applies": tuple(body for body in desired if _differs(body, snapshot.owned[_identity(body)])),

@@ -10,7 +10,7 @@ from math import copysign, isfinite
 
 from moe_api import names
 from moe_api.conditions import find, is_true, upsert
-from moe_api.deployment import MoEDeploymentStatus, VerificationStatus
+from moe_api.deployment import DrillStatus, MoEDeploymentStatus, VerificationStatus
 from moe_api.names import ConditionType
 from moe_api.stage import MoEStage
 from moe_operator.decide.actions import Verdict
@@ -18,8 +18,10 @@ from moe_operator.snapshot import DeploymentSnapshot
 from moe_operator.status.deployment_conditions import Sum, deployment_conditions, leading_reason
 
 
-def describe_deployment(snapshot: DeploymentSnapshot, verdict: Verdict, now: datetime) -> MoEDeploymentStatus:
-    """The status of the MoEDeployment as its stages are now."""
+def describe_deployment(
+    snapshot: DeploymentSnapshot, verdict: Verdict, now: datetime, drills: Sequence[DrillStatus] = ()
+) -> MoEDeploymentStatus:
+    """The status of the MoEDeployment as its stages are now, with the record of its drills."""
     metadata = snapshot.raw["metadata"]
     before = _status_before(snapshot)
     total = _sum(snapshot, verdict)
@@ -46,6 +48,7 @@ def describe_deployment(snapshot: DeploymentSnapshot, verdict: Verdict, now: dat
         reason=leading_reason(conditions),
         conclusion=verdict.conclusion or before.conclusion,
         verification=_verification(verdict) or before.verification,
+        drills=list(drills),
         conditions=conditions,
     )
 
