@@ -76,6 +76,19 @@ class Cluster:
         items: list[Json] = answer.raise_for_status().json()["items"]
         return items
 
+    def patch(self, kind: str, name: str, change: Json) -> None:
+        """A merge patch of one object, without a command being started."""
+        headers = {"Content-Type": "application/merge-patch+json"}
+        answer = self._client.patch(self._path(kind, name), content=json.dumps(change), headers=headers)
+        if answer.is_error:
+            raise CommandError(f"the patch of {kind}/{name} was refused: {answer.text}")
+
+    def delete_all(self, kind: str, labels: Mapping[str, str]) -> None:
+        """Every object of a kind that carries `labels`, at once and without grace."""
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        params = {"labelSelector": selector, "gracePeriodSeconds": "0"}
+        self._client.delete(self._path(kind), params=params).raise_for_status()
+
     def watch(self, kind: str, labels: Mapping[str, str] | None = None) -> Iterator[Json]:
         """Every object of a kind as it is now, and then each change as it comes: {"type": ..., "object": ...}."""
         selector = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
