@@ -23,6 +23,8 @@ from moe_wire.messages import (
     Message,
     NotHere,
     Payload,
+    Ping,
+    Pong,
     Refused,
     Reset,
     Result,
@@ -80,6 +82,8 @@ messages = st.one_of(
     st.builds(Emitted, requests, u32, u32, st.sampled_from(("", "stop", "length")), logprobs),
     st.builds(Returned, requests, st.text()),
     st.builds(Load, u32, u32, u64, u64, u64, u64),
+    st.builds(Ping),
+    st.builds(Pong, u32),
     st.builds(Refused, requests, st.text(), st.text()),
 )  # fmt: skip
 

@@ -23,6 +23,8 @@ from moe_wire.messages import (
     Logprobs,
     NotHere,
     Payload,
+    Ping,
+    Pong,
     Refused,
     Reset,
     Result,
@@ -48,6 +50,8 @@ _REQUEST = struct.Struct("<16s")
 _SUBMIT = struct.Struct("<16sIi")
 _EMITTED = struct.Struct("<16sIIB")
 _LOAD = struct.Struct("<IIQQQQ")
+_PING = struct.Struct("<")
+_PONG = struct.Struct("<I")
 _CHOSEN = struct.Struct("<dI")
 _WEIGHTED = struct.Struct("<Id")
 
@@ -255,6 +259,8 @@ CODECS: dict[type, Codec] = {
     Challenge: Codec(1, greetings.pack_challenge, greetings.unpack_challenge),
     Hello: Codec(2, greetings.pack_hello, greetings.unpack_hello),
     Welcome: Codec(3, greetings.pack_welcome, greetings.unpack_welcome),
+    Ping: Codec(4, lambda _: b"", lambda header, _: Ping(*_PING.unpack(header))),
+    Pong: Codec(5, lambda message: _PONG.pack(message.service_us), lambda header, _: Pong(*_PONG.unpack(header))),
     Dispatch: Codec(10, _pack_rows, _unpack_rows(Dispatch)),
     Result: Codec(11, _pack_rows, _unpack_rows(Result)),
     NotHere: Codec(12, _pack_not_here, _unpack_not_here),

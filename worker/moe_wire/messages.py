@@ -7,7 +7,7 @@ what: framing.py packs these, handshake.py judges the first three, and the proto
 from dataclasses import dataclass
 from enum import IntEnum
 
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 
 
 class DType(IntEnum):
@@ -283,8 +283,25 @@ class Load:
     tokens_found: int
 
 
+# Between any two ranks of which one has dialled the other.
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Nothing has been heard of the peer for a while: it is to give a sign of life."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The peer's loop turns. `service_us`: microseconds that a small batch of rows took an expert there, at the least,
+    in the last seconds; 0 where there was none."""
+
+    service_us: int
+
+
 Greeting = Challenge | Hello | Welcome
+LifeMessage = Ping | Pong
 ExpertMessage = Dispatch | Result | NotHere
 LaneMessage = Step | Tokens | Reset | Broken
 RequestMessage = Submit | Cancel | Emitted | Returned | Refused | Load
-Message = Greeting | ExpertMessage | LaneMessage | RequestMessage
+Message = Greeting | LifeMessage | ExpertMessage | LaneMessage | RequestMessage

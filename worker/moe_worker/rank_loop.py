@@ -17,6 +17,7 @@ from moe_worker.transport.tcp import TcpTransport
 
 BEAT_S = 0.5
 UNREACHABLE_S = 1.5
+LATE_S = 0.25
 LOAD_S = 30.0
 
 
@@ -87,8 +88,10 @@ class RankLoop:
         """A sign of life. Hundreds of ranks beat while few have news, so that is found out before it is put in
         words.
         """
+        late_s = now - self._next_beat if self._next_beat else 0.0
         self._next_beat = now + BEAT_S
         self._control.beat()
+        self._transport.beat(late_s if late_s > LATE_S else 0.0)
         is_new = self._core.num_changes() != self._num_changes_told
         if is_new or sorted(self._transport.unreachable(UNREACHABLE_S)) != self._told["unreachable"]:
             self._tell(now)

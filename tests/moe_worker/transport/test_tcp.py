@@ -32,10 +32,10 @@ from moe_worker.transport.tcp import MAX_STRANGERS, TcpTransport
 SECRET = b"k" * 32
 
 
-def bound(port: int = 0) -> socket.socket:
+def bound(port: int = 0, host: str = "127.0.0.1") -> socket.socket:
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(("127.0.0.1", port))
+    sock.bind((host, port))
     return sock
 
 
@@ -47,6 +47,7 @@ class Node:
     listener: socket.socket
     incarnation: int = 1
     secret: bytes = SECRET
+    ahead_s: float = 0.0
     events: list[Event] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
 
@@ -63,7 +64,7 @@ class Node:
             ),
             secret=self.secret,
             listener=self.listener,
-            clock=time.monotonic,
+            clock=lambda: time.monotonic() + self.ahead_s,
             log=self.log.append,
             max_frame_bytes=1 << 26,
             max_queued_bytes=1 << 26,
@@ -292,6 +293,55 @@ def test_a_peer_that_does_not_read_is_given_up_when_too_much_waits_for_it(net: N
         a.transport.send(1, dispatch(step, 1 << 20))
     net.until(lambda: bool(a.told(Lost)))
     b.transport.close()
+
+
+def test_a_peer_that_stands_still_is_out_of_reach_until_it_goes_on_though_its_connection_holds(net: Net) -> None:
+    a, b, c = net.add(0), net.add(1), net.add(2)
+    net.introduce()
+    net.until(lambda: all(node.transport.num_connected() == 2 for node in net.nodes))
+    a.transport.beat()
+    net.until(lambda: len(a.transport.peers_service_us()) == 2)
+    net.nodes.remove(b)
+    b.transport.service_us, c.transport.service_us = 70, 80
+    a.transport.beat()
+    a.transport.beat()
+    net.until(lambda: a.transport.peers_service_us() == {1: 0, 2: 80})
+    a.ahead_s = 2.0
+    a.transport.beat()
+    assert set(a.transport.unreachable(1.5)) == {1}
+    assert a.told(Lost) == []
+    net.nodes.append(b)
+    net.until(lambda: a.transport.peers_service_us() == {1: 70, 2: 80})
+    a.transport.beat()
+    assert a.transport.unreachable(1.5) == {}
+
+
+def test_a_rank_that_slept_itself_blames_nobody(net: Net) -> None:
+    a, b = connected_pair(net)
+    net.nodes.remove(b)
+    a.transport.beat()
+    a.transport.beat()
+    a.ahead_s = 2.0
+    a.transport.beat(late_s=1.5)
+    assert a.transport.unreachable(1.5) == {}
+    a.ahead_s = 3.5
+    assert set(a.transport.unreachable(1.5)) == {1}
+    b.transport.close()
+
+
+def test_a_rank_dials_from_its_own_address() -> None:
+    """So that whoever cuts an address off cuts off both what it asks and what it is asked."""
+    with bound(host="127.0.0.3") as peer:
+        peer.listen()
+        node = Node(0, bound(host="127.0.0.2"))
+        seat = SeatView(rank=1, pod_uid="uid-1", gpu=0, address=f"127.0.0.3:{peer.getsockname()[1]}")
+        stage = StageView(stage=0, epoch=1, seats={1: seat}, serving={}, loading={}, lanes={})
+        node.transport.follow(View(own=stage, previous=stage, next=stage), {1: seat})
+        node.poll()
+        accepted, (host, _) = peer.accept()
+        accepted.close()
+        node.transport.close()
+    assert host == "127.0.0.2"
 
 
 def _read_frame(net: Net, sock: socket.socket) -> bytes:

@@ -29,10 +29,12 @@ class Dialing:
         self.backoff = FIRST_BACKOFF_S
         self.lost_at = None
 
-    def failed(self, now: float) -> None:
-        """An attempt failed or the connection was lost: again after the backoff, which doubles."""
+    def failed(self, now: float, silent_since: float | None = None) -> None:
+        """An attempt failed or the connection was lost, on which the peer may have been silent for a while: again
+        after the backoff, which doubles.
+        """
         if self.lost_at is None:
-            self.lost_at = now
+            self.lost_at = now if silent_since is None else silent_since
         self.retry_at = now + self.backoff
         self.backoff = min(self.backoff * 2, MAX_BACKOFF_S)
 

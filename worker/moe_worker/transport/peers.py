@@ -24,14 +24,15 @@ ANSWERS = frozenset({Result, NotHere, Broken})
 
 
 class Outbound(Connection):
-    """A connection that this rank dialled; `hello` is what it said there."""
+    """A connection that this rank dialled; `hello` is what it said there. `has_spoken`: since the last beat."""
 
-    __slots__ = ("hello", "peer")
+    __slots__ = ("has_spoken", "hello", "peer")
 
     def __init__(self, sock: socket.socket, peer: int, deadline: float, max_queued_bytes: int) -> None:
         super().__init__(sock, Phase.CONNECTING, deadline, max_queued_bytes)
         self.peer = peer
         self.hello: Hello | None = None
+        self.has_spoken = False
 
 
 class Inbound(Connection):

@@ -11,14 +11,16 @@ from collections.abc import Callable, Mapping
 
 from moe_wire.errors import HandshakeError, WireError
 from moe_wire.handshake import NONCE_BYTES, Identity, judge_hello, judge_welcome, make_hello, make_welcome
-from moe_wire.messages import Challenge, Hello, Message, Welcome
+from moe_wire.messages import Challenge, Hello, Message, Ping, Pong, Welcome
 from moe_worker.protocol.transport import Answered, Arrived, Connected, ConnectionClosed, ConnectionId, Event, Lost
 from moe_worker.protocol.view import SeatView, View
 from moe_worker.transport.admission import Admission
 from moe_worker.transport.connection import Connection, ConnectionEnded, Phase, prepare_socket
 from moe_worker.transport.dialing import Dialing
+from moe_worker.transport.heartbeats import Heartbeats, peers_to_watch
 from moe_worker.transport.peers import ANSWERS, NO_MESSAGES, REQUESTS, Inbound, Outbound
 
+CONNECT_LIMIT_S = 2.0
 HANDSHAKE_LIMIT_S = 5.0
 MAX_STRANGERS = 128
 BACKLOG = 512
@@ -27,7 +29,10 @@ READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 
 
 class TcpTransport:
-    """`listener` is a bound TCP socket of the seat; `log` gets one line for every peer turned away."""
+    """`listener` is a bound TCP socket of the seat; `log` gets one line for every peer turned away.
+
+    `service_us` is what peers are told of this rank's speed when they ask for a sign of life.
+    """
 
     def __init__(
         self,
@@ -55,10 +60,12 @@ class TcpTransport:
         self._dialings: dict[int, Dialing] = {}
         self._outbound: dict[int, Outbound] = {}
         self._inbound: dict[ConnectionId, Inbound] = {}
+        self._heartbeats = Heartbeats()
         self._dirty: list[Connection] = []
         self._events: list[Event] = []
         self._last_id = 0
         self._next_due = 0.0
+        self.service_us = 0
         listener.setblocking(False)
         self.watch(listener.fileno(), self._accept)
 
@@ -87,6 +94,7 @@ class TcpTransport:
         for rank, seat in wanted.items():
             if rank not in self._dialings:
                 self._dialings[rank] = Dialing(seat, now)
+        self._heartbeats.watch(peers_to_watch(view, self._identity.rank, self._identity.pod_uid, wanted))
         self._next_due = now
 
     def send(self, peer: int, message: Message) -> None:
@@ -132,11 +140,30 @@ class TcpTransport:
         events, self._events = self._events, []
         return events
 
+    def beat(self, late_s: float = 0.0) -> None:
+        """Ask the watched peers that have said nothing since the last beat whether they live. `late_s`: by how much
+        this beat itself comes too late, which is no silence of the others'.
+        """
+        now = self._clock()
+        self._heartbeats.forgive(late_s)
+        for peer in self._heartbeats.watched:
+            connection = self._outbound.get(peer)
+            if connection is not None and connection.phase is Phase.OPEN:
+                has_spoken, connection.has_spoken = connection.has_spoken, False
+                if self._heartbeats.must_ask(peer, has_spoken=has_spoken, now=now):
+                    self._queue(connection, Ping())
+                    self._write(connection)
+
     def unreachable(self, for_seconds: float) -> dict[int, float]:
-        """Wanted peers without a connection for that long, and for how many seconds."""
+        """Wanted peers without a connection, or without a sign of life on it, for that long; for how many seconds."""
         now = self._clock()
         lost = {rank: now - dialing.lost_at for rank, dialing in self._dialings.items() if dialing.lost_at is not None}
+        lost |= self._heartbeats.silent(now)
         return {rank: seconds for rank, seconds in lost.items() if seconds >= for_seconds}
+
+    def peers_service_us(self) -> dict[int, int]:
+        """How fast the watched peers said to be, by rank."""
+        return dict(self._heartbeats.service_us)
 
     def num_connected(self) -> int:
         return sum(1 for connection in self._outbound.values() if connection.phase is Phase.OPEN)
@@ -177,6 +204,7 @@ class TcpTransport:
         try:
             messages = connection.read()
             if isinstance(connection, Outbound):
+                connection.has_spoken = True
                 for message in messages:
                     if type(message) in ANSWERS and connection.phase is Phase.OPEN:
                         self._events.append(Answered(connection.peer, message))
@@ -192,10 +220,12 @@ class TcpTransport:
             self._end(connection, str(error))
 
     def _greet(self, connection: Outbound, message: Message) -> None:
-        """The dialler's half of the handshake."""
-        if connection.phase is Phase.OPEN:
+        """The dialler's half of the handshake, and afterwards signs of life."""
+        if connection.phase is Phase.OPEN and isinstance(message, Pong):
+            self._heartbeats.told(connection.peer, message.service_us, self._clock())
+        elif connection.phase is Phase.OPEN:
             raise WireError(f"a {type(message).__name__} is no answer")
-        if isinstance(message, Challenge) and connection.hello is None:
+        elif isinstance(message, Challenge) and connection.hello is None:
             connection.hello = make_hello(
                 self._secret, self._identity, self._admission.epoch, message, os.urandom(NONCE_BYTES)
             )
@@ -214,8 +244,10 @@ class TcpTransport:
         self._events.append(Connected(connection.peer, welcome.incarnation))
 
     def _be_greeted(self, connection: Inbound, message: Message) -> None:
-        """The acceptor's half of the handshake."""
-        if isinstance(message, Hello) and connection.hello is None:
+        """The acceptor's half of the handshake, and afterwards questions for a sign of life."""
+        if isinstance(message, Ping) and connection.hello is not None:
+            self._queue(connection, Pong(self.service_us))
+        elif isinstance(message, Hello) and connection.hello is None:
             judge_hello(self._secret, self._identity, connection.challenge, message)
             self._admission.judge(message)
             self._admit(connection, message)
@@ -272,10 +304,13 @@ class TcpTransport:
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         prepare_socket(sock)
         dialing.started()
-        connection = Outbound(sock, seat.rank, now + HANDSHAKE_LIMIT_S, self._max_queued_bytes)
+        connection = Outbound(sock, seat.rank, now + CONNECT_LIMIT_S, self._max_queued_bytes)
         self._outbound[seat.rank] = connection
         self._add_stranger(connection, select.EPOLLOUT)
         try:
+            # From the own address, so that whoever is cut off is cut off in both directions.
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((self._listener.getsockname()[0], 0))
             sock.connect((host, int(port)))
         except BlockingIOError:
             return
@@ -288,6 +323,7 @@ class TcpTransport:
             self._end(connection, os.strerror(error))
             return
         connection.phase = Phase.GREETING
+        connection.deadline = self._clock() + HANDSHAKE_LIMIT_S
         self._epoll.modify(connection.fileno, select.EPOLLIN)
 
     def _end(self, connection: Connection, reason: str) -> None:
@@ -311,17 +347,18 @@ class TcpTransport:
         self._outbound.pop(connection.peer, None)
         if was_open:
             self._events.append(Lost(connection.peer))
+        silent_since = self._heartbeats.lost(connection.peer)
         dialing = self._dialings.get(connection.peer)
         if dialing is not None:
             now = self._clock()
-            dialing.failed(now)
+            dialing.failed(now, silent_since)
             self._next_due = min(self._next_due, dialing.retry_at or now)
 
     def _keep_up(self, now: float) -> None:
         """End handshakes that took too long, dial whom it is time to dial, and see when to look again."""
         for connection in list(self._strangers.values()):
             if connection.deadline <= now:
-                self._end(connection, f"no handshake within {HANDSHAKE_LIMIT_S:g} s")
+                self._end(connection, "no handshake in time")
         for dialing in list(self._dialings.values()):
             if dialing.is_due(now):
                 self._dial(dialing, now)
