@@ -103,6 +103,7 @@ def stage_spec(deployment: MoEDeployment, planned: Plan, *, replica: int, stage:
         ),
         engine=spec.engine,
         failover=spec.failover.of_stages(),
+        loads_every_seconds=spec.experts.loads_every_seconds,
         ranks=[],
         experts=[],
         lanes=[],

@@ -118,6 +118,11 @@ class ExpertsSpec(SpecModel):
     rebalance: RebalanceSpec | None = None
     """Has experts and spare copies moved to where the counted load is; they stay where they are when left out."""
 
+    @property
+    def loads_every_seconds(self) -> float:
+        """How often the workers report loads: more often only where somebody acts on them."""
+        return RebalanceSpec().every_seconds if self.rebalance is None else self.rebalance.every_seconds
+
 
 class WorkerSpec(SpecModel):
     """The workers' pods."""

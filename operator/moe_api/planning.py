@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from math import ceil
 from typing import Any
 
 from moe_api.deployment import Degree, MoEDeployment, MoEDeploymentSpec, TargetsSpec
@@ -16,11 +17,13 @@ from moe_planner.calibration import Calibration
 from moe_planner.errors import PlanError
 from moe_planner.inputs import Constraints, Gpu, Hardware, Link, Loads, NodePlace, Targets, Workload
 from moe_planner.layout import Layout
+from moe_planner.loads import Rates, expert_rates
 from moe_planner.model import ModelShape
 from moe_planner.plan import plan
 from moe_planner.profiles import Profile
 from moe_planner.profiles import hardware as profile
 from moe_planner.result import Plan
+from moe_planner.topology import racks_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,25 @@ class PlannerInputs:
         Raises moe_planner.errors.PlanError.
         """
         return _plan(self, calibration or Calibration(), current)
+
+    def with_degrees(self, *, expert: int, pipeline: int) -> "PlannerInputs":
+        """The same with these degrees fixed."""
+        return replace(self, constraints=replace(self.constraints, expert=expert, pipeline=pipeline))
+
+    @property
+    def rates(self) -> Rates:
+        """How likely a token chooses each expert, as far as that was declared."""
+        return expert_rates(self.shape, self.loads)
+
+    @property
+    def racks(self) -> dict[str, str]:
+        """Node -> its zone and rack in one word, "" where nobody said."""
+        return racks_of(self.hardware)
+
+    @property
+    def sequences(self) -> int:
+        """Sequences of one replica: the tokens of its decode step."""
+        return ceil(self.workload.batch_size / self.constraints.replicas)
 
 
 @lru_cache(maxsize=16)

@@ -11,10 +11,10 @@ from typing import Any
 from moe_api.deployment import MoEDeploymentSpec
 from moe_planner.layout import StageLayout
 
-# What may change while running: the number of replicas (with the hardware for them), failover, gateway, and what the
-# predictions rest on: targets, the rate of requests, the hardware's figures.
+# What may change while running: the number of replicas (with the hardware for them), copies of experts, failover,
+# gateway, and what the predictions rest on: targets, the rate of requests, the hardware's figures.
 FREE_FIELDS = frozenset(
-    {"replicas", "failover", "gateway", "targets", "parallelism.data", "workload.requestsPerSecond"}
+    {"replicas", "experts", "failover", "gateway", "targets", "parallelism.data", "workload.requestsPerSecond"}
     | {f"hardware.{figure}" for figure in ("nodes", "flops", "memoryBandwidth", "insideNode", "betweenNodes")}
     | {f"hardware.{share}Efficiency" for share in ("flops", "bandwidth")}
 )
@@ -40,7 +40,7 @@ def refused_layout(accepted: MoEDeploymentSpec, wanted: MoEDeploymentSpec) -> st
 def is_same_layout(one: StageLayout, other: StageLayout) -> bool:
     """Whether two layouts have the same seats for the same layers.
 
-    Which seats host further copies may follow the racks of the nodes of the day, and is settled when a stage is made.
+    Which seats host how many copies is not asked: that follows spec.experts, the loads and the racks while serving.
     """
     return _shape(one) == _shape(other)
 

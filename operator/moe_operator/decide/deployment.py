@@ -7,24 +7,23 @@ from typing import Any
 
 from moe_api import names
 from moe_api.convert import layout_name
-from moe_api.deployment import MoEDeployment
+from moe_api.deployment import MoEDeployment, MoEDeploymentSpec
 from moe_api.names import Reason
 from moe_api.notes import accepted_spec, home_layout
-from moe_api.planning import plan_deployment
 from moe_api.stage import MoEStage
 from moe_operator import errors
 from moe_operator.api import Json
 from moe_operator.decide.actions import DeploymentDecision, Verdict
 from moe_operator.decide.changes import is_same_layout, refused_change, refused_layout
-from moe_operator.decide.nodes import gpu_types_of, places_of, plan_nodes
+from moe_operator.decide.nodes import inputs_on
+from moe_operator.decide.upkeep import stage_writes
 from moe_operator.desire.access import access_objects
 from moe_operator.desire.gateway import gateway_objects
 from moe_operator.desire.owner import is_owned_by
 from moe_operator.desire.settings import Images
 from moe_operator.desire.stages import new_stage
-from moe_operator.snapshot import DeploymentSnapshot, Node
+from moe_operator.snapshot import DeploymentSnapshot
 from moe_planner.errors import PlanError
-from moe_planner.gpu_types import only_gpu_type
 from moe_planner.result import Plan
 
 
@@ -68,7 +67,7 @@ def _decide(
         verdict=verdict,
         new_stages=tuple(missing),
         deletes=tuple(stage for stage in snapshot.stages if stage.spec.replica >= deployment.spec.replicas),
-        **_upkeep(snapshot, deployment, images),
+        **_upkeep(snapshot, deployment, images, planned),
     )
 
 
@@ -80,7 +79,7 @@ def _plan(snapshot: DeploymentSnapshot, deployment: MoEDeployment) -> Plan | Ver
         if refused:
             return _refusal(Reason.SPEC_CHANGE_REFUSED, refused)
     try:
-        planned = _plan_on(snapshot.nodes, deployment)
+        planned = _plan_on(snapshot, deployment.spec)
     except PlanError as error:
         return _refusal(Reason.PLAN_REFUSED, f"spec.{error}")
     if planned.unsupported:
@@ -90,14 +89,16 @@ def _plan(snapshot: DeploymentSnapshot, deployment: MoEDeployment) -> Plan | Ver
     return planned
 
 
-def _plan_on(nodes: Iterable[Node], deployment: MoEDeployment) -> Plan:
-    """The plan for the nodes that fit; for as many as are asked for while there are not enough yet."""
-    hardware = deployment.spec.hardware
-    fitting = plan_nodes(nodes, hardware)
-    if fitting is None:
-        return plan_deployment(deployment)
-    only_gpu_type(gpu_types_of(fitting))
-    return plan_deployment(deployment, [node.name for node in fitting], places_of(fitting, hardware))
+def _plan_on(snapshot: DeploymentSnapshot, spec: MoEDeploymentSpec) -> Plan:
+    """The plan for the nodes there are. What runs keeps its degrees where these are left to the planner."""
+    inputs = inputs_on(snapshot.nodes, spec)
+    planned = inputs.plan()
+    if not snapshot.stages:
+        return planned
+    running, chosen = snapshot.stages[0].spec, planned.degrees
+    if (chosen.expert, chosen.pipeline) == (running.ranks_per_stage, running.stages):
+        return planned
+    return inputs.with_degrees(expert=running.ranks_per_stage, pipeline=running.stages).plan()
 
 
 def _unsupported(planned: Plan) -> str:
@@ -127,19 +128,16 @@ def _running_deployment(snapshot: DeploymentSnapshot, wanted: MoEDeployment) -> 
     return wanted.model_copy(update={"spec": accepted_spec(snapshot.stages[0]).model_copy(update=free)})
 
 
-def _upkeep(snapshot: DeploymentSnapshot, deployment: MoEDeployment, images: Images) -> dict[str, Any]:
+def _upkeep(
+    snapshot: DeploymentSnapshot, deployment: MoEDeployment, images: Images, planned: Plan | None = None
+) -> dict[str, Any]:
     """The objects beside new and old stages, as far as they are not as they should be."""
     desired = [*access_objects(deployment), *gateway_objects(deployment, images)]
     secret = (names.secret_name(deployment.metadata.name),)
-    failover = deployment.spec.failover.of_stages()
     return {
         "needs_secret": snapshot.owned[("Secret", *secret)] is None,
         "applies": tuple(body for body in desired if _differs(body, snapshot.owned[_identity(body)])),
-        "commits": tuple(
-            (stage, stage.spec.model_copy(update={"failover": failover}))
-            for stage in snapshot.stages
-            if stage.spec.failover != failover and stage.spec.replica < deployment.spec.replicas
-        ),
+        "commits": stage_writes(snapshot, deployment.spec, planned),
     }
 
 

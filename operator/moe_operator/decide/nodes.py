@@ -1,17 +1,32 @@
-"""Which nodes the plan may name, in the order in which it fills them, and where they stand."""
+"""Which nodes the plan may name, in the order in which it fills them, where they stand, and what it is made with."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
+from moe_api.deployment import MoEDeploymentSpec
 from moe_api.hardware import HardwareSpec
+from moe_api.planning import PlannerInputs, planner_inputs
 from moe_operator.snapshot import Node
+from moe_planner.gpu_types import only_gpu_type
 from moe_planner.inputs import NodePlace
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
 GPU_LABELS = ("nvidia.com/gpu.product", "amd.com/gpu.product-name")
 """As the vendors' feature discovery writes them."""
+
+
+def inputs_on(nodes: Iterable[Node], spec: MoEDeploymentSpec) -> PlannerInputs:
+    """What to plan with on the nodes that fit; on as many as are asked for while there are not enough yet.
+
+    Raises moe_planner.errors.PlanError.
+    """
+    fitting = plan_nodes(nodes, spec.hardware)
+    if fitting is None:
+        return planner_inputs(spec)
+    only_gpu_type(gpu_types_of(fitting))
+    return planner_inputs(spec, [node.name for node in fitting], places_of(fitting, spec.hardware))
 
 
 def plan_nodes(nodes: Iterable[Node], hardware: HardwareSpec) -> tuple[Node, ...] | None:

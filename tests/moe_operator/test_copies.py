@@ -1,0 +1,132 @@
+"""Copies as a user patches them while stages serve: hosts come and go, pods and first hosts stay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moe_api.notes import accepted_spec
+from moe_api.stage import MoEStage
+from moe_operator.api import Json
+from moe_operator.errors import Unavailable
+from tests.moe_operator.world import World
+
+
+def two_pods_a_stage(spec: Json) -> None:
+    spec["hardware"] |= {"nodes": 4, "gpusPerNode": 2}
+
+
+async def settled() -> World:
+    world = World(two_pods_a_stage)
+    await world.settle()
+    return world
+
+
+async def hosts(world: World) -> dict[int, list[int]]:
+    return {expert.expert: expert.ranks for stage in await world.stages() for expert in stage.spec.experts}
+
+
+async def patch(world: World, **experts: Any) -> list[MoEStage]:
+    """What the stages were after each pass of the operator until all was at rest."""
+    await world.edit(lambda spec: spec.update(experts=experts))
+    seen: list[MoEStage] = []
+    for _ in range(12):
+        await world.run_operator()
+        seen += await world.stages()
+        await world.run_nodes()
+    await world.settle()
+    return seen
+
+
+async def test_copies_are_added_and_taken_away_while_every_expert_is_served() -> None:
+    world = await settled()
+    one_each = await hosts(world)
+    pods = [(pod["metadata"]["name"], pod["metadata"]["uid"]) for pod in await world.pods()]
+    assert one_each == {expert: [expert] for expert in range(8)}
+
+    seen = await patch(world, copies=2)
+
+    assert await hosts(world) == {
+        0: [0, 2],
+        1: [1, 3],
+        2: [2, 0],
+        3: [3, 1],
+        4: [4, 6],
+        5: [5, 7],
+        6: [6, 4],
+        7: [7, 5],
+    }
+    assert all(expert.ranks[0] == expert.expert for stage in seen for expert in stage.spec.experts)
+    assert (await world.status())["coverage"] == 2
+    assert (await world.conditions())["Degraded"] == "False Healthy"
+    assert [accepted_spec(stage).experts.copies for stage in await world.stages()] == [2, 2]
+
+    seen = await patch(world, copies=1)
+
+    assert await hosts(world) == one_each
+    assert all(expert.ranks for stage in seen for expert in stage.spec.experts)
+    assert [(pod["metadata"]["name"], pod["metadata"]["uid"]) for pod in await world.pods()] == pods
+    assert all(not stage.spec.masked for stage in seen)
+
+
+async def test_a_copy_more_of_one_expert_changes_nothing_else() -> None:
+    world = await settled()
+    generations = {stage.metadata.name: stage.metadata.generation for stage in await world.stages()}
+
+    await patch(world, copiesOf=[{"expert": 5, "copies": 2}])
+
+    assert await hosts(world) == {expert: [expert] for expert in range(8)} | {5: [5, 6]}
+    # Two commits in the second stage, to load and to serve; none in the first.
+    assert [stage.metadata.generation for stage in await world.stages()] == [
+        generations["small-r0-s00"],
+        generations["small-r0-s01"] + 2,
+    ]
+
+
+async def test_only_so_many_copies_load_at_a_time() -> None:
+    world = await settled()
+    await world.edit(lambda spec: spec.update(failover={"loadsAtOnce": 1}))
+    await world.settle()
+
+    seen = await patch(world, copies=2)
+
+    assert {sum(len(expert.loading) for expert in stage.spec.experts) for stage in seen} == {0, 1}
+    assert (await world.status())["coverage"] == 2
+
+
+async def test_copies_that_the_running_stages_have_no_gpus_for_are_refused_and_nothing_moves() -> None:
+    world = await settled()
+
+    await patch(world, copies=5)
+
+    conditions = {c["type"]: c for c in (await world.status())["conditions"]}
+    assert conditions["Planned"]["status"] == "False"
+    assert "spec.experts.copies = 5" in conditions["Planned"]["message"]
+    assert await hosts(world) == {expert: [expert] for expert in range(8)}
+
+
+async def test_a_running_layout_is_kept_where_the_planner_would_choose_another_for_more_copies() -> None:
+    world = World(lambda spec: spec["hardware"].update(nodes=2, gpusPerNode=4))
+    await world.settle()
+
+    await patch(world, survive="gpu")
+
+    assert [stage.spec.ranks_per_stage for stage in await world.stages()] == [4, 4]
+    assert (await world.status())["coverage"] == 2
+
+
+async def test_an_operator_that_ends_between_the_stages_goes_on_with_the_rest() -> None:
+    world = await settled()
+    await world.edit(lambda spec: spec.update(experts={"copies": 2}))
+    stages = [("replace", place) for place in (("moestages", "default", f"small-r0-s0{number}") for number in (0, 1))]
+    refused = [stages[1]]
+
+    def once(verb: str, place: tuple[str, str, str]) -> None:
+        if refused and (verb, place) == refused[0]:
+            refused.clear()
+            raise Unavailable("cut off")
+
+    world.api.before_write = once
+    await world.settle()
+
+    assert refused == []
+    assert (await world.status())["coverage"] == 2
