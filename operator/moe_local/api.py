@@ -26,8 +26,9 @@ STRATEGIC = "application/strategic-merge-patch+json"
 class Api:
     """Requests by path, such as `/api/v1/namespaces/default/pods`."""
 
-    def __init__(self, api_client: client.ApiClient) -> None:
+    def __init__(self, api_client: client.ApiClient, is_reachable: Callable[[], bool] = lambda: True) -> None:
         self._client = api_client
+        self._is_reachable = is_reachable
         self._base = str(api_client.configuration.host)
 
     @classmethod
@@ -39,6 +40,10 @@ class Api:
         settings.connection_pool_maxsize = 64
         async with client.ApiClient(settings) as api_client:
             yield cls(api_client)
+
+    def behind(self, is_reachable: Callable[[], bool]) -> Api:
+        """The same client for one who may be cut off: then every request fails as if nobody had answered."""
+        return Api(self._client, is_reachable)
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
         """Reads an object or a list."""
@@ -138,6 +143,8 @@ class Api:
     ) -> aiohttp.ClientResponse:
         url = self._base + path + (f"?{urlencode(query)}" if query else "")
         headers = {"Content-Type": content, "Accept": "application/json"}
+        if not self._is_reachable():
+            raise ApiError(0, f"{method} {path}: the node is cut off from the API server")
         try:
             wrapped = await self._client.rest_client.request(  # type: ignore[no-untyped-call]  # no types
                 method, url, headers=headers, body=body, _request_timeout=timeout

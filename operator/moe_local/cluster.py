@@ -15,6 +15,7 @@ from pathlib import Path
 from moe_local import certificates, process
 from moe_local.binaries import Binaries
 from moe_local.errors import LocalError, PlaneError
+from moe_local.nodes import firewall
 from moe_local.plane import PROGRAM_NAMES, Plane, kill_all
 from moe_local.state import Settings, State, choose_ports
 
@@ -139,6 +140,8 @@ def _stop(plane: Plane, started: Sequence[str]) -> None:
 def _erase(state: State) -> None:
     """Kills what is recorded and removes what we made, by name: the folder may be one that the user had before."""
     kill_all(state, process.Records(state.processes).names)
+    if settings := state.load():
+        firewall.remove(settings.cluster)
     for folder in (state.pki, state.etcd, state.logs, state.processes, state.nodes):
         shutil.rmtree(folder, ignore_errors=True)
     for file in (state.settings_file, state.kubeconfig, state.root / ".gitignore"):

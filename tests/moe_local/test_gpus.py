@@ -87,3 +87,26 @@ def test_a_slow_gpu_says_by_how_much_and_kills_nobody(state: State) -> None:
     assert gpus.read(state, "node-00", 0).health == "slow: 12.5"
     with pytest.raises(LocalError, match="--factor 1: a slow GPU takes longer than before; choose more than 1"):
         gpus.fail(state, SETTINGS, "node-00", 0, How.SLOW, factor=1)
+
+
+def test_the_device_plugin_offers_a_withdrawn_gpu_to_nobody(tmp_path: Path) -> None:
+    one = Gpus(tmp_path, 4)
+    one.open()
+    one.withdrawn = {1}
+    assert one.num_offered == 3
+    assert one.allocate("a", "main", 2) == [0, 2]
+
+
+def test_a_container_s_status_tells_the_health_of_the_gpus_that_it_has(tmp_path: Path) -> None:
+    one = Gpus(tmp_path / "node-03", 4)
+    one.open()
+    one.allocate("a", "main", 2)
+    one.unhealthy = {1, 3}
+    assert one.statuses("a", "main") == {
+        "name": "nvidia.com/gpu",
+        "resources": [
+            {"resourceID": "node-03/0", "health": "Healthy"},
+            {"resourceID": "node-03/1", "health": "Unhealthy"},
+        ],
+    }
+    assert one.statuses("a", "sidecar") == {}

@@ -82,5 +82,8 @@ def _health(plane: Plane, name: str) -> str:
 def _show_nodes(state: State, settings: Settings) -> None:
     nodes = Daemon(state, settings).get("/local/nodes")
     off = [node["name"] for node in nodes if not node["on"]]
+    cut = [f"{node['name']} from {' and '.join(node['cut_from'])}" for node in nodes if node["cut_from"]]
     pods = sum(node["pods"] for node in nodes)
     typer.echo(f"{len(nodes)} nodes of {settings.gpus_per_node} GPUs, off: {', '.join(off) or 'none'}; {pods} pods")
+    if cut:
+        typer.echo(f"cut off: {', '.join(cut)}")

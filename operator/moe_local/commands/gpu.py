@@ -8,6 +8,8 @@ import typer
 
 from moe_local import gpus
 from moe_local.commands.context import clear_errors, state_of
+from moe_local.nodes.signs import Sign
+from moe_local.remote import Daemon
 
 app = typer.Typer(help="Fail, heal and list the GPUs of the embedded nodes.", no_args_is_help=True)
 
@@ -43,6 +45,31 @@ def heal(context: typer.Context, node: Node, index: Index) -> None:
     with clear_errors():
         state = state_of(context)
         typer.echo(gpus.heal(state, state.require(), node, index))
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    node: Node,
+    index: Index,
+    sign: Annotated[
+        Sign,
+        typer.Option(
+            "--as",
+            help="condition: of the node, as NVSentinel writes it. taint: of the node. allocatable: one GPU less, as"
+            " the device plugin does. resource: unhealthy in the status of the pod that has it, as the kubelet does.",
+        ),
+    ] = Sign.CONDITION,
+    clear: Annotated[bool, typer.Option("--clear", help="Take back whatever was reported of this GPU.")] = False,
+) -> None:
+    """Have others than its driver say that a GPU is bad; the GPU itself goes on."""
+    with clear_errors():
+        state = state_of(context)
+        settings = state.require()
+        gpus.check(settings, node, index)
+        order = "clear" if clear else f"report/{sign.value}"
+        Daemon(state, settings).post(f"/local/nodes/{node}/gpus/{index}/{order}")
+        typer.echo(f"{node} GPU {index} is reported {'good' if clear else f'bad: {sign.value}'}")
 
 
 @app.command("list")

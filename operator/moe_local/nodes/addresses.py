@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from moe_local.errors import LocalError
 
+HOST_ADDRESS = "127.0.0.1"
 CLAIM_PORT = 10256
 
 
@@ -22,7 +23,7 @@ class Subnet:
     """The /24 of one node: hands out pod addresses, each free one as late as possible after its last use."""
 
     def __init__(self, number: int) -> None:
-        self._number = number
+        self.number = number
         self._last = 0
         self._taken: set[str] = set()
 
@@ -30,12 +31,12 @@ class Subnet:
         """A free pod address, 10.244.NUMBER.1 to .254; raises LocalError when there is none."""
         for step in range(1, 255):
             host = (self._last + step - 1) % 254 + 1
-            address = f"10.244.{self._number}.{host}"
+            address = f"10.244.{self.number}.{host}"
             if address not in self._taken:
                 self._last = host
                 self._taken.add(address)
                 return address
-        raise LocalError(f"10.244.{self._number}.0/24: all 254 pod addresses are taken; delete pods of this node")
+        raise LocalError(f"10.244.{self.number}.0/24: all 254 pod addresses are taken; delete pods of this node")
 
     def give_back(self, address: str) -> None:
         """Makes an address free again."""

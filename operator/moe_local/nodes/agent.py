@@ -12,6 +12,7 @@ from moe_local.errors import ApiError
 from moe_local.nodes import registration
 from moe_local.nodes.host import Host
 from moe_local.nodes.pod import PodRunner
+from moe_local.nodes.watchdog import Watchdog
 
 Json = dict[str, Any]
 
@@ -36,6 +37,7 @@ class NodeAgent:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._heartbeat: asyncio.Task[None] | None = None
         self._uid = ""
+        self.watchdog = Watchdog(host, self._tell_of_gpus)
 
     @property
     def is_on(self) -> bool:
@@ -68,7 +70,7 @@ class NodeAgent:
 
     def replace(self, pods: Iterable[Json]) -> None:
         """Takes the list of all pods that are bound to the node now."""
-        if not self.is_on:
+        if not self._hears:
             return
         found = {pod["metadata"]["uid"]: pod for pod in pods}
         self.host.gpus.retain(set(found))
@@ -80,7 +82,7 @@ class NodeAgent:
     def change(self, kind: str, pod: Json) -> None:
         """Takes one watch event of a pod that is bound to the node."""
         uid = pod["metadata"]["uid"]
-        if not self.is_on:
+        if not self._hears:
             return
         if kind == "DELETED":
             self._vanish(uid)
@@ -100,6 +102,14 @@ class NodeAgent:
         """How many pods are bound here."""
         return len(self._pods)
 
+    @property
+    def _hears(self) -> bool:
+        return self.is_on and self.host.way.is_open()
+
+    def _tell_of_gpus(self) -> None:
+        for runner in self._pods.values():
+            runner.gpus_changed()
+
     def _vanish(self, uid: str) -> None:
         """The object is gone, perhaps by force: whatever still runs of it dies now."""
         runner, task = self._pods.pop(uid, None), self._tasks.pop(uid, None)
@@ -117,7 +127,10 @@ class NodeAgent:
 
     async def _register(self) -> None:
         name = self.host.name
-        node = registration.node_object(name, self._index, self._num_gpus, self._port, self.host.now())
+        offered = self.host.gpus.num_offered
+        node = registration.node_object(
+            name, self._index, self._num_gpus, self._port, self.host.now(), num_offered=offered
+        )
         while True:
             try:
                 try:

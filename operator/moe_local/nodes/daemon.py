@@ -9,16 +9,19 @@ import signal
 from typing import Any
 
 from moe_local.api import Api
+from moe_local.nodes import firewall
 from moe_local.nodes.addresses import Claims
 from moe_local.nodes.agent import NodeAgent
 from moe_local.nodes.directory import BOUND, PODS, PodDirectory
 from moe_local.nodes.events import Events
+from moe_local.nodes.firewall import Firewall
 from moe_local.nodes.gpus import Gpus
-from moe_local.nodes.host import HOST_ADDRESS, Host
+from moe_local.nodes.host import Host
 from moe_local.nodes.launcher import Launcher
 from moe_local.nodes.registration import capacity
 from moe_local.nodes.server import Server
 from moe_local.nodes.services import Services
+from moe_local.nodes.way import Way
 from moe_local.process import Records
 from moe_local.state import Settings, State
 
@@ -55,16 +58,18 @@ def _agents(state: State, settings: Settings, api: Api, launcher: Launcher, clai
 
     agents = {}
     for index, name in enumerate(settings.node_names):
+        way = Way(settings.ports["apiserver"])
+        through = api.behind(way.is_open)
         host = Host(
             name=name,
             folder=state.node(name),
-            api=api,
+            api=through,
             launcher=launcher,
             gpus=Gpus(state.node(name), settings.gpus_per_node),
             subnet=claims.claim(),
-            events=Events(api, name, now),
+            events=Events(through, name, now),
             allocatable=capacity(settings.gpus_per_node),
-            api_server=(HOST_ADDRESS, settings.ports["apiserver"]),
+            way=way,
             now=now,
         )
         agents[name] = NodeAgent(host, index, settings.gpus_per_node, settings.ports["nodes"])
@@ -73,11 +78,14 @@ def _agents(state: State, settings: Settings, api: Api, launcher: Launcher, clai
 
 async def _work(state: State, settings: Settings, api: Api, launcher: Launcher, agents: dict[str, NodeAgent]) -> None:
     pods, services = PodDirectory(agents), Services()
-    server = Server(agents, pods, services)
+    # One that was killed left its rules behind; the pods that they concerned died with it.
+    firewall.remove(settings.cluster)
+    server = Server(agents, pods, services, Firewall(settings.cluster))
     runner = await server.start(state.pki, settings.ports["nodes"])
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(launcher.run())
+            await asyncio.gather(*(agent.host.way.start() for agent in agents.values()))
             await asyncio.gather(*(agent.start() for agent in agents.values() if agent.is_on))
             tasks.create_task(api.follow(PODS, pods.replace, pods.change, BOUND))
             tasks.create_task(services.run())
@@ -86,6 +94,8 @@ async def _work(state: State, settings: Settings, api: Api, launcher: Launcher, 
             server.is_ready = True
     finally:
         await runner.cleanup()
+        await asyncio.gather(*(agent.host.way.close() for agent in agents.values()))
+        firewall.remove(settings.cluster)
 
 
 async def _say_farewell(agents: dict[str, NodeAgent], launcher: Launcher) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from moe_local.errors import StartError
 from moe_local.state import write_atomically
@@ -21,6 +22,11 @@ class Gpus:
 
     def __init__(self, folder: Path, count: int) -> None:
         self.folder = folder / "gpus"
+        self.withdrawn: set[int] = set()
+        """GPUs that the device plugin does not offer any more."""
+        self.unhealthy: set[int] = set()
+        """GPUs that are told to be unhealthy to the pods that have them."""
+        self._node = folder.name
         self._count = count
         self._checkpoint = folder / "allocations.json"
         self._taken: dict[str, list[int]] = {}
@@ -38,13 +44,18 @@ class Gpus:
         """The health file of a GPU, which its driver locks."""
         return self.folder / str(index)
 
+    @property
+    def num_offered(self) -> int:
+        """What the node has allocatable."""
+        return self._count - len(self.withdrawn)
+
     def allocate(self, pod: str, container: str, count: int) -> list[int]:
         """The GPUs of a container: those it has, else the lowest free ones; raises StartError when too few are."""
         owner = f"{pod}/{container}"
         if owner in self._taken:
             return self._taken[owner]
         used = {index for indices in self._taken.values() for index in indices}
-        free = [index for index in range(self._count) if index not in used]
+        free = [index for index in range(self._count) if index not in used | self.withdrawn]
         if len(free) < count:
             raise StartError("UnexpectedAdmissionError", f"{RESOURCE}: requested {count}, available {len(free)}")
         self._taken[owner] = free[:count]
@@ -63,6 +74,15 @@ class Gpus:
         for owner in list(self._taken):
             if owner.partition("/")[0] not in pods:
                 self.release(owner.partition("/")[0])
+
+    def statuses(self, pod: str, container: str) -> dict[str, Any]:
+        """The health of a container's GPUs as the kubelet tells it (KEP-4680); empty where it has none."""
+        indices = self._taken.get(f"{pod}/{container}")
+        if not indices:
+            return {}
+        words = {index: "Unhealthy" if index in self.unhealthy else "Healthy" for index in indices}
+        resources = [{"resourceID": f"{self._node}/{index}", "health": words[index]} for index in indices]
+        return {"name": RESOURCE, "resources": resources}
 
     def environment(self, indices: list[int]) -> Mapping[str, str]:
         """What the device plugin gives a container that has these GPUs."""

@@ -15,8 +15,8 @@ from moe_local.nodes.events import Events
 from moe_local.nodes.gpus import Gpus
 from moe_local.nodes.launcher import Launcher
 from moe_local.nodes.status import rfc3339
+from moe_local.nodes.way import Way
 
-HOST_ADDRESS = "127.0.0.1"
 # Numeric libraries would otherwise start one thread per core in every container of the machine.
 IMAGE_ENVIRONMENT = {
     "LANG": "C.UTF-8",
@@ -39,7 +39,7 @@ class Host:
     subnet: Subnet
     events: Events
     allocatable: Mapping[str, str]
-    api_server: tuple[str, int]
+    way: Way
     now: Callable[[], datetime.datetime]
 
     def timestamp(self) -> str:
@@ -48,7 +48,7 @@ class Host:
 
     def base_environment(self, pod_name: str, home: Path) -> dict[str, str]:
         """The variables of every container, which an image and the kubelet would give it."""
-        address, port = self.api_server
+        address, port = self.way.address
         programs = str(Path(sys.executable).parent)
         return IMAGE_ENVIRONMENT | {
             "PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}",

@@ -12,8 +12,8 @@ from typing import Any
 
 from moe_local.errors import StartError
 from moe_local.nodes import environment
-from moe_local.nodes.addresses import loopback
-from moe_local.nodes.host import HOST_ADDRESS, Host
+from moe_local.nodes.addresses import HOST_ADDRESS, loopback
+from moe_local.nodes.host import Host
 from moe_local.nodes.orders import Orders
 from moe_local.nodes.reporter import Reporter
 from moe_local.nodes.runner import ContainerRunner, Pod
@@ -84,6 +84,10 @@ class PodRunner:
             await self._reporter.finish(reporting)
         finally:
             reporting.cancel()
+
+    def gpus_changed(self) -> None:
+        """The health of its GPUs may be new."""
+        self._reporter.changed()
 
     def kill(self) -> None:
         """SIGKILL to all its containers, at once; nothing is reported. The task of `run` is the caller's to cancel."""
@@ -208,6 +212,8 @@ class PodRunner:
         return 0.0 if self._deadline is None else self._deadline - time.monotonic()
 
     def _view(self) -> PodView:
+        for runner in self._init + self._main:
+            runner.view.gpus = self._host.gpus.statuses(self.uid, runner.view.name)
         return PodView(
             policy=self._policy,
             generation=self.pod["metadata"].get("generation") or 0,

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from moe_local.binaries import KUBERNETES
+from moe_local.nodes.addresses import HOST_ADDRESS
 from moe_local.nodes.gpus import RESOURCE
-from moe_local.nodes.host import HOST_ADDRESS
 from moe_local.nodes.status import rfc3339
 
 Json = dict[str, Any]
@@ -38,22 +38,24 @@ def labels(name: str, index: int) -> dict[str, str]:
     }
 
 
-def node_object(name: str, index: int, num_gpus: int, port: int, now: datetime.datetime) -> Json:
-    """A Node with its status; `port` is where the node serves logs."""
+def node_object(
+    name: str, index: int, num_gpus: int, port: int, now: datetime.datetime, *, num_offered: int | None = None
+) -> Json:
+    """A Node with its status; `port` is where the node serves logs. Offers all GPUs unless told how many."""
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": name, "labels": labels(name, index)},
         "spec": {"providerID": f"moe-local://{name}"},
-        "status": node_status(name, num_gpus, port, now),
+        "status": node_status(name, num_gpus, port, now, num_offered=num_offered),
     }
 
 
-def node_status(name: str, num_gpus: int, port: int, now: datetime.datetime) -> Json:
-    """Ready, with every resource free to use."""
+def node_status(name: str, num_gpus: int, port: int, now: datetime.datetime, *, num_offered: int | None = None) -> Json:
+    """Ready, with every resource free to use, but for the GPUs that are not offered."""
     return {
         "capacity": dict(capacity(num_gpus)),
-        "allocatable": dict(capacity(num_gpus)),
+        "allocatable": dict(capacity(num_gpus if num_offered is None else num_offered)),
         "conditions": [
             _condition("Ready", "True", "KubeletReady", now),
             _condition("MemoryPressure", "False", "KubeletHasSufficientMemory", now),

@@ -8,15 +8,18 @@ from __future__ import annotations
 import asyncio
 import collections
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 
 from aiohttp import web
 
+from moe_local.errors import LocalError
 from moe_local.nodes.agent import NodeAgent
 from moe_local.nodes.directory import PodDirectory
+from moe_local.nodes.firewall import Firewall
 from moe_local.nodes.pod import PodRunner
 from moe_local.nodes.services import Services
+from moe_local.nodes.signs import Sign
 
 POLL_SECONDS = 0.1
 CHUNK = 1 << 16
@@ -25,10 +28,13 @@ CHUNK = 1 << 16
 class Server:
     """Serves all nodes from one port."""
 
-    def __init__(self, agents: Mapping[str, NodeAgent], pods: PodDirectory, services: Services) -> None:
+    def __init__(
+        self, agents: Mapping[str, NodeAgent], pods: PodDirectory, services: Services, firewall: Firewall
+    ) -> None:
         self._agents = agents
         self._pods = pods
         self._services = services
+        self._firewall = firewall
         self.is_ready = False
 
     async def start(self, pki: Path, port: int) -> web.AppRunner:
@@ -44,6 +50,10 @@ class Server:
                 web.get("/local/nodes", self._nodes),
                 web.post("/local/nodes/{node}/stop", self._stop_node),
                 web.post("/local/nodes/{node}/start", self._start_node),
+                web.post("/local/nodes/{node}/partition/{side}", self._partition),
+                web.post("/local/nodes/{node}/rejoin", self._rejoin),
+                web.post("/local/nodes/{node}/gpus/{gpu}/report/{sign}", self._report_gpu),
+                web.post("/local/nodes/{node}/gpus/{gpu}/clear", self._clear_gpu),
                 web.get("/local/services/{namespace}/{service}", self._service),
             ]
         )
@@ -56,9 +66,12 @@ class Server:
         return web.Response(text="ok") if self.is_ready else web.Response(status=503, text="nodes are registering")
 
     async def _nodes(self, _request: web.Request) -> web.Response:
-        return web.json_response(
-            [{"name": name, "on": agent.is_on, "pods": agent.num_pods} for name, agent in self._agents.items()]
-        )
+        return web.json_response([self._describe(agent) for agent in self._agents.values()])
+
+    def _describe(self, agent: NodeAgent) -> dict[str, object]:
+        cut_off = (not agent.host.way.is_open(), self._firewall.is_cut(agent.host.subnet.number))
+        cuts = [side for side, is_cut in zip(("api", "peers"), cut_off, strict=True) if is_cut]
+        return {"name": agent.host.name, "on": agent.is_on, "pods": agent.num_pods, "cut_from": cuts}
 
     async def _stop_node(self, request: web.Request) -> web.Response:
         agent = self._agent(request)
@@ -69,8 +82,44 @@ class Server:
     async def _start_node(self, request: web.Request) -> web.Response:
         agent = self._agent(request)
         if not agent.is_on:
+            # Else it could not register; a reboot is done on a whole network.
+            await self._reconnect(agent)
             await agent.start()
             agent.replace(self._pods.of(agent.host.name))
+        return web.json_response({})
+
+    async def _partition(self, request: web.Request) -> web.Response:
+        agent, side = self._agent(request), request.match_info["side"]
+        answer = web.json_response({})
+        if side in ("peers", "all"):
+            answer = await self._answer(self._firewall.cut(agent.host.subnet.number))
+        if side in ("api", "all"):
+            agent.host.way.cut()
+        return answer
+
+    async def _rejoin(self, request: web.Request) -> web.Response:
+        agent = self._agent(request)
+        await self._reconnect(agent)
+        agent.replace(self._pods.of(agent.host.name))
+        return web.json_response({})
+
+    async def _reconnect(self, agent: NodeAgent) -> None:
+        await self._firewall.mend(agent.host.subnet.number)
+        agent.host.way.mend()
+
+    async def _report_gpu(self, request: web.Request) -> web.Response:
+        sign = Sign(request.match_info["sign"])
+        return await self._answer(self._agent(request).watchdog.report(int(request.match_info["gpu"]), sign))
+
+    async def _clear_gpu(self, request: web.Request) -> web.Response:
+        return await self._answer(self._agent(request).watchdog.clear(int(request.match_info["gpu"])))
+
+    async def _answer(self, order: Awaitable[None]) -> web.Response:
+        """An empty answer once the order is carried out; our own errors as the client's."""
+        try:
+            await order
+        except LocalError as error:
+            raise web.HTTPConflict(text=str(error)) from error
         return web.json_response({})
 
     def _agent(self, request: web.Request) -> NodeAgent:

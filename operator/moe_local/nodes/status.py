@@ -24,6 +24,8 @@ class ContainerView:
     restart_count: int = 0
     ready: bool = False
     started: bool = False
+    gpus: Json = field(default_factory=dict)
+    """`allocatedResourcesStatus` of its GPUs; empty where it has none."""
 
     @property
     def exit_code(self) -> int | None:
@@ -43,7 +45,7 @@ class ContainerView:
             "restartCount": self.restart_count,
             "ready": self.ready,
             "started": self.started,
-        }
+        } | ({"allocatedResourcesStatus": [self.gpus]} if self.gpus else {})
 
 
 @dataclass(kw_only=True)
