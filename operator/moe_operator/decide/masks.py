@@ -8,7 +8,7 @@ from datetime import datetime
 from moe_api.conditions import rfc3339
 from moe_api.names import Reason
 from moe_api.stage import MaskedRank, MoEStageSpec
-from moe_operator.decide.seats import Loss
+from moe_operator.decide.seats import Loss, Seats
 
 
 def new_masks(spec: MoEStageSpec, losses: Mapping[int, Loss], now: datetime) -> dict[int, MaskedRank]:
@@ -17,6 +17,13 @@ def new_masks(spec: MoEStageSpec, losses: Mapping[int, Loss], now: datetime) -> 
     return {
         rank: _mask(loss, now) for rank, loss in losses.items() if rank not in known or _is_new_cause(known[rank], loss)
     }
+
+
+def returning(seats: Seats, losses: Mapping[int, Loss], now: datetime) -> frozenset[int]:
+    """Masked ranks that may host again: they serve, and nothing is said against them."""
+    spec = seats.snapshot.stage.spec
+    masked = {mask.rank for mask in spec.masked}
+    return frozenset(s.rank for s in spec.ranks if s.rank in masked and s.rank not in losses and seats.is_serving(s))
 
 
 def _is_new_cause(mask: MaskedRank, loss: Loss) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from moe_api.names import Reason
 from moe_api.stage import MaskedRank, MoEStageSpec
 from moe_operator.decide.actions import CreatePod, Event, Relocation
+from moe_operator.decide.leaving import Leaving
 from moe_operator.decide.seats import Seats
 from moe_planner.moves import Rehosting
 
@@ -53,6 +54,16 @@ def heal_events(spec: MoEStageSpec, next_spec: MoEStageSpec) -> list[Event]:
     ]
 
 
+def evacuation_events(spec: MoEStageSpec, next_spec: MoEStageSpec, leaving: Mapping[int, Leaving]) -> list[Event]:
+    """Ranks that begin to be emptied with this commit, and those that are empty after it; one line per cause."""
+    starting = [one for rank, one in leaving.items() if not _is_moving(rank, spec) and _is_moving(rank, next_spec)]
+    emptied = [one for rank, one in leaving.items() if _holds(rank, spec) and not _holds(rank, next_spec)]
+    return [
+        *(_told(Reason.EVACUATING, "what they hold is loaded elsewhere first", ones) for ones in _by_cause(starting)),
+        *(_told(Reason.EVACUATED, "nothing is left on them", ones) for ones in _by_cause(emptied)),
+    ]
+
+
 def pod_events(creates: Iterable[CreatePod]) -> list[Event]:
     """Replacements; first pods are no news."""
     return [
@@ -67,8 +78,8 @@ def pod_events(creates: Iterable[CreatePod]) -> list[Event]:
 
 
 def _relocation_events(relocation: Relocation, seats: Seats) -> list[Event]:
-    is_return = relocation.reason == Reason.EXPERT_RETURNED
-    reason = Reason.EXPERT_RETURNED if is_return else Reason.EXPERT_REHOSTED
+    is_gain = relocation.reason in (Reason.EXPERT_RETURNED, Reason.COPY_ADDED)
+    reason = relocation.reason if is_gain else Reason.EXPERT_REHOSTED
     events = [
         Event(reason=reason, message=_moved("expert", move.expert, move.from_rank, move.to_rank, relocation, seats))
         for move in relocation.moves
@@ -79,7 +90,7 @@ def _relocation_events(relocation: Relocation, seats: Seats) -> list[Event]:
         )
         for move in relocation.lane_moves
     ]
-    if is_return:
+    if relocation.is_planned:
         return events
     origin = place(relocation.rank, relocation.node, relocation.gpu)
     loss = Event(reason=relocation.reason, message=f"{origin}: {relocation.message}", is_warning=True)
@@ -98,3 +109,27 @@ def _place(rank: int, relocation: Relocation, seats: Seats) -> str:
     seat = seats.seat(rank)
     pod = seats.pod(seat) if seat else None
     return place(rank, pod.node if pod else None, seat.gpu if seat else None)
+
+
+def _told(reason: Reason, words: str, leaving: list[Leaving]) -> Event:
+    """`ranks 4, 5 (node-1): node node-1 is cordoned; nothing is left on them`."""
+    first, ranks = leaving[0], numbered("rank", [one.rank for one in leaving])
+    return Event(reason=reason, message=f"{ranks} ({first.node}): {first.message}; {words}")
+
+
+def _by_cause(leaving: Iterable[Leaving]) -> list[list[Leaving]]:
+    causes: dict[tuple[str, str], list[Leaving]] = {}
+    for one in leaving:
+        causes.setdefault((one.node, one.message), []).append(one)
+    return list(causes.values())
+
+
+def _is_moving(rank: int, spec: MoEStageSpec) -> bool:
+    """Whether something that the rank holds is loaded by another, or is to leave it."""
+    return any(rank in expert.ranks and expert.loading for expert in spec.experts) or any(
+        lane.rank == rank and lane.leaving_since for lane in spec.lanes
+    )
+
+
+def _holds(rank: int, spec: MoEStageSpec) -> bool:
+    return any(rank in (*e.ranks, *e.loading) for e in spec.experts) or any(lane.rank == rank for lane in spec.lanes)

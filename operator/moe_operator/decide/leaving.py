@@ -1,0 +1,51 @@
+"""Which ranks should not host although they can: a person's word, in the spec or by a cordon. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from moe_api.engine import GpuPlace
+from moe_api.names import Reason
+from moe_api.stage import RankSpec
+from moe_operator.decide.seats import Seats
+from moe_operator.snapshot import Pod
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaving:
+    """Why a rank is to be emptied, in words that follow its place."""
+
+    rank: int
+    reason: Reason
+    message: str
+    node: str
+    gpu: int
+
+
+def find_leaving(seats: Seats) -> Mapping[int, Leaving]:
+    """Every rank with a living pod that is to be emptied."""
+    found = ((seat, seats.pod(seat)) for seat in seats.snapshot.stage.spec.ranks)
+    leaving = (_leaving(seat, pod, seats) for seat, pod in found if pod is not None)
+    return {one.rank: one for one in leaving if one is not None}
+
+
+def evacuated_nodes(seats: Seats) -> frozenset[str]:
+    """Nodes of which a GPU is to be emptied: a new pod had better go elsewhere."""
+    return frozenset(place.node for place in seats.snapshot.stage.spec.failover.evacuate)
+
+
+def _leaving(seat: RankSpec, pod: Pod, seats: Seats) -> Leaving | None:
+    if pod.node is None:
+        return None
+    if any(_names(place, pod.node, seat.gpu) for place in seats.snapshot.stage.spec.failover.evacuate):
+        reason, message = Reason.EVACUATING, "failover.evacuate names it"
+    elif pod.node in seats.snapshot.nodes and seats.snapshot.nodes[pod.node].is_unschedulable:
+        reason, message = Reason.NODE_CORDONED, f"node {pod.node} is cordoned"
+    else:
+        return None
+    return Leaving(rank=seat.rank, reason=reason, message=message, node=pod.node, gpu=seat.gpu)
+
+
+def _names(place: GpuPlace, node: str, gpu: int) -> bool:
+    return place.node == node and place.gpu in (None, gpu)
