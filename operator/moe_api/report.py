@@ -62,6 +62,11 @@ class SeatReport(ApiModel):
     served: list[ExpertLoad] = Field(default_factory=list)
     lanes: list[LaneLoad] = Field(default_factory=list)
 
+    @property
+    def is_failed(self) -> bool:
+        """Whether it has given up, or its GPU has."""
+        return self.state == "failed" or not self.gpu.healthy
+
 
 class UnreachablePeer(ApiModel):
     rank: int

@@ -1,24 +1,24 @@
-"""Reads what one reconcile needs and turns it into a snapshot: complete, or an error; never from a cache."""
+"""Reads what one reconcile needs and turns it into a snapshot: complete, or an error; never from a cache.
+
+What only few decisions need is read only when the rest says so: the replica's other pods and stages.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from pydantic import ValidationError
 
 from moe_api import names
 from moe_api.deployment import MoEDeployment
-from moe_api.drill import CanaryReport
 from moe_api.notes import accepted_spec, home_layout
-from moe_api.report import Report
 from moe_api.stage import MoEStage
 from moe_operator import errors, resources
 from moe_operator.api import Api, Json, Resource
 from moe_operator.desire.owner import is_owned_by
-from moe_operator.handlers import OUT_OF_SERVICE_TAINT
-from moe_operator.snapshot import DeploymentSnapshot, GatewayPod, Node, Pod, StageSnapshot
+from moe_operator.reading import explain, read_gateway, read_node, read_other_pods, read_pods
+from moe_operator.snapshot import DeploymentSnapshot, GatewayPod, Pod, StageSnapshot
 
 
 async def observe_stage(api: Api, namespace: str, name: str) -> StageSnapshot | None:
@@ -34,14 +34,17 @@ async def observe_stage(api: Api, namespace: str, name: str) -> StageSnapshot | 
     )
     if raw is None or raw["metadata"].get("deletionTimestamp"):
         return None
-    stage = MoEStage.load(raw)
+    stage, own_pods = MoEStage.load(raw), read_pods(pods, raw["metadata"]["uid"])
+    others, siblings = await asyncio.gather(_others(api, stage, own_pods), _siblings(api, stage, own_pods))
     return StageSnapshot(
         stage=stage,
         raw=raw,
         accepted=accepted_spec(stage),
         home=home_layout(stage),
-        pods=read_pods(pods, stage.metadata.uid),
+        pods=own_pods,
         nodes={node.name: node for node in map(read_node, nodes)},
+        others=others,
+        siblings=siblings,
     )
 
 
@@ -58,7 +61,7 @@ async def observe_deployment(api: Api, namespace: str, name: str) -> DeploymentS
     try:
         deployment, invalid = MoEDeployment.load(raw), ""
     except ValidationError as error:
-        deployment, invalid = None, _explain(error)
+        deployment, invalid = None, explain(error)
     own_stages = _own_stages(stages, raw["metadata"]["uid"])
     is_drilling = any(stage.spec.rehearsal is not None for stage in own_stages)
     may_drill = is_drilling or (deployment is not None and deployment.spec.failover.drill is not None)
@@ -73,23 +76,27 @@ async def observe_deployment(api: Api, namespace: str, name: str) -> DeploymentS
     )
 
 
-def read_pods(raw_pods: Iterable[Json], stage_uid: str) -> tuple[Pod, ...]:
-    """The pods that the stage owns; another's pods with our labels are none of ours."""
-    owned = (_read_pod(raw) for raw in raw_pods if is_owned_by(raw, stage_uid))
-    return tuple(sorted((pod for pod in owned if pod is not None), key=lambda pod: (pod.node_rank, pod.attempt)))
+async def _others(api: Api, stage: MoEStage, pods: Iterable[Pod]) -> tuple[Pod, ...]:
+    """The pods of the replica's other stages, where a complaint or a failure of the stage's own has to be weighed."""
+    spec = stage.spec
+    masked = {mask.rank for mask in spec.masked}
+    reports = [pod.report for pod in pods if pod.report]
+    failed = {seat.rank for report in reports for seat in report.seats if seat.is_failed}
+    if spec.paused is None and failed <= masked and not any(report.unreachable for report in reports):
+        return ()
+    labels = {names.LABEL_DEPLOYMENT: spec.deployment, names.LABEL_REPLICA: str(spec.replica)}
+    found = await api.list_objects(resources.PODS, stage.metadata.namespace, labels)
+    return read_other_pods(found, stage)
 
 
-def read_node(raw: Json) -> Node:
-    """The few facts about a node that matter here."""
-    spec, status, metadata = raw.get("spec", {}), raw.get("status", {}), raw["metadata"]
-    return Node(
-        name=metadata["name"],
-        is_ready=_has_condition(status, "Ready"),
-        is_out_of_service=any(taint["key"] == OUT_OF_SERVICE_TAINT for taint in spec.get("taints") or ()),
-        is_unschedulable=bool(spec.get("unschedulable")),
-        labels=metadata.get("labels", {}),
-        allocatable=status.get("allocatable", {}),
-    )
+async def _siblings(api: Api, stage: MoEStage, pods: Iterable[Pod]) -> tuple[MoEStage, ...]:
+    """The deployment's other stages, where a pod is to be made: it should avoid the nodes that failed them."""
+    living = {pod.name for pod in pods if not pod.is_deleting and pod.phase in ("Pending", "Running")}
+    if all(seat.pod in living for seat in stage.spec.ranks):
+        return ()
+    labels = {names.LABEL_DEPLOYMENT: stage.spec.deployment}
+    found = await api.list_objects(resources.STAGES, stage.metadata.namespace, labels)
+    return tuple(MoEStage.load(raw) for raw in found if raw["metadata"]["name"] != stage.metadata.name)
 
 
 def _own_stages(raw_stages: Iterable[Json], uid: str) -> tuple[MoEStage, ...]:
@@ -116,22 +123,7 @@ async def _gateways(api: Api, namespace: str, name: str) -> tuple[GatewayPod, ..
     labels = {names.LABEL_DEPLOYMENT: name, names.LABEL_APP_COMPONENT: names.COMPONENT_GATEWAY}
     pods = await api.list_objects(resources.PODS, namespace, labels)
     living = (raw for raw in pods if "deletionTimestamp" not in raw["metadata"])
-    return tuple(sorted(map(_read_gateway, living), key=lambda gateway: gateway.name))
-
-
-def _read_gateway(raw: Json) -> GatewayPod:
-    metadata = raw["metadata"]
-    text = metadata.get("annotations", {}).get(names.ANNOTATION_REPORT)
-    is_ready = _has_condition(raw.get("status", {}), "Ready")
-    return GatewayPod(name=metadata["name"], is_ready=is_ready, report=_canary_report(text))
-
-
-def _canary_report(text: str | None) -> CanaryReport | None:
-    """What cannot be read is as if it had not been said; the drill ends for want of words."""
-    try:
-        return CanaryReport.from_json(text) if text is not None else None
-    except ValidationError:
-        return None
+    return tuple(sorted(map(read_gateway, living), key=lambda gateway: gateway.name))
 
 
 async def _get(api: Api, resource: Resource, namespace: str, name: str) -> Json | None:
@@ -141,56 +133,6 @@ async def _get(api: Api, resource: Resource, namespace: str, name: str) -> Json 
         return None
 
 
-def _read_pod(raw: Json) -> Pod | None:
-    metadata, spec, status = raw["metadata"], raw["spec"], raw.get("status", {})
-    parsed = names.parse_pod_name(metadata["name"])
-    if parsed is None:
-        return None
-    return Pod(
-        name=metadata["name"],
-        uid=metadata["uid"],
-        node_rank=parsed.node_rank,
-        attempt=parsed.attempt,
-        node=spec.get("nodeName"),
-        phase=status.get("phase", "Pending"),
-        is_deleting="deletionTimestamp" in metadata,
-        is_ready=_has_condition(status, "Ready"),
-        waiting=_waiting(status),
-        report=_report(metadata.get("annotations", {}).get(names.ANNOTATION_REPORT)),
-    )
-
-
-def _report(text: str | None) -> Report | None:
-    if text is None:
-        return None
-    try:
-        return Report.from_json(text)
-    except ValidationError as error:
-        return Report(error=f"the worker's report cannot be read ({_explain(error)}); worker and operator must match")
-
-
-def _waiting(status: Json) -> str:
-    """Why the pod is not running: the scheduler's words, else the container's."""
-    for condition in status.get("conditions") or ():
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return f"{condition.get('reason', 'Unscheduled')}: {condition.get('message', '')}".rstrip(": ")
-    for container in status.get("containerStatuses") or ():
-        waiting: dict[str, Any] = container.get("state", {}).get("waiting") or {}
-        if waiting:
-            return f"{waiting.get('reason', 'Waiting')}: {waiting.get('message', '')}".rstrip(": ")
-    return ""
-
-
-def _has_condition(status: Json, kind: str) -> bool:
-    return any(c["type"] == kind and c["status"] == "True" for c in status.get("conditions") or ())
-
-
 def _selecting(labels: Mapping[str, str]) -> Mapping[str, str]:
     keys = (names.LABEL_DEPLOYMENT, names.LABEL_REPLICA, names.LABEL_STAGE)
     return {key: labels[key] for key in keys}
-
-
-def _explain(error: ValidationError) -> str:
-    """The first finding, as field and message."""
-    first = error.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

@@ -15,7 +15,10 @@ from moe_planner.layout import StageLayout
 
 @dataclass(frozen=True, kw_only=True)
 class Pod:
-    """One pod of a stage. `waiting` says what keeps it from being ready, "" when nothing is known."""
+    """One pod of a stage. `waiting` says what keeps it from being ready, "" when nothing is known.
+
+    `unhealthy_devices` are the ids of its GPUs that the device plugin calls unhealthy.
+    """
 
     name: str
     uid: str
@@ -26,6 +29,7 @@ class Pod:
     is_deleting: bool = False
     is_ready: bool = False
     waiting: str = ""
+    unhealthy_devices: tuple[str, ...] = ()
     report: Report | None = None
 
     def seat(self, rank: int) -> SeatReport | None:
@@ -42,9 +46,10 @@ class Node:
     is_unschedulable: bool = False
     conditions: Mapping[str, str] = field(default_factory=dict)
     """Message of every condition that is True, by type."""
-    taints: tuple[str, ...] = ()
-    """Keys of its taints."""
+    taints: Mapping[str, str] = field(default_factory=dict)
+    """Value of every taint, by key."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    capacity: Mapping[str, str] = field(default_factory=dict)
     allocatable: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -53,7 +58,8 @@ class StageSnapshot:
     """A MoEStage, its pods (all attempts), and every node by name. `raw` is the object as read.
 
     `others` are the worker pods of the replica's other stages: read only where the stage's own evidence asks for them
-    (a silent peer, a GPU that has just failed), else empty.
+    (a silent peer, a GPU that has just failed), else empty. `siblings` are the deployment's other stages, read only
+    where a pod is to be made.
     """
 
     stage: MoEStage
@@ -63,6 +69,7 @@ class StageSnapshot:
     pods: tuple[Pod, ...]
     nodes: Mapping[str, Node]
     others: tuple[Pod, ...] = ()
+    siblings: tuple[MoEStage, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

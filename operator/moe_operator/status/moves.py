@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from moe_api.conditions import rfc3339_micro
+from moe_api.conditions import moment_of, rfc3339_micro
 from moe_api.stage import MoveStatus
 from moe_operator.decide.actions import Relocation
 from moe_operator.decide.seats import Seats
@@ -51,11 +51,8 @@ def _with_load(move: MoveStatus, seats: Seats, now: datetime) -> MoveStatus:
 
 def _milliseconds_since(moment: str, now: datetime) -> int | None:
     """From an RFC 3339 time to now, never below 0; None where there is no such time."""
-    try:
-        then = datetime.fromisoformat(moment)
-    except ValueError:
-        return None
-    return _milliseconds(now - then) if then.tzinfo else None
+    then = moment_of(moment)
+    return None if then is None else _milliseconds(now - then)
 
 
 def _milliseconds(span: timedelta) -> int:
