@@ -1,0 +1,112 @@
+"""What is remembered of GPUs and nodes that failed, and how long each must be well before it hosts again.
+
+The memory is a MoEStage's spec.history, so it outlives the operator. A record counts for an hour after its last
+failure, and no longer than until a person clears it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from moe_api.conditions import moment_of, rfc3339
+from moe_api.engine import ClearedGpu, FailoverSpec
+from moe_api.names import Reason
+from moe_api.stage import GpuRecord, MaskedRank, MoEStageSpec
+from moe_operator.decide.seats import Seats
+
+MEMORY = timedelta(hours=1)
+NODE_REASONS = (Reason.NODE_LOST, Reason.HOST_SILENT)
+REHEARSED = "drill "
+"""How a worker's words begin where a GPU fails for practice only."""
+
+Place = tuple[str, int | None]
+
+
+def next_history(spec: MoEStageSpec, masks: Iterable[MaskedRank], now: datetime) -> list[GpuRecord]:
+    """The records with the failures of ranks that are masked anew; those cleared are left out.
+
+    Records that have grown old go with the next failure only: forgetting alone is no reason to commit.
+    """
+    records = {_place(record): record for record in spec.history if not is_cleared(record, spec.failover)}
+    failed = list(dict.fromkeys(place for mask in masks if (place := _failed_place(mask)) is not None))
+    if failed:
+        records = {place: record for place, record in records.items() if _counts(record, now)}
+    for place in failed:
+        failures = records[place].failures + 1 if place in records else 1
+        until = now + _quarantine(spec.failover, failures)
+        node, gpu = place
+        records[place] = GpuRecord(node=node, gpu=gpu, failures=failures, last=rfc3339(now), until=rfc3339(until))
+    return list(records.values())
+
+
+def quarantined(seats: Seats, now: datetime) -> dict[int, datetime]:
+    """Masked ranks whose GPU is well but has not been for long enough, and until when that is so."""
+    spec = seats.snapshot.stage.spec
+    ends = {mask.rank: _end(mask, seats, now) for mask in spec.masked}
+    return {rank: end for rank, end in ends.items() if end is not None and end > now}
+
+
+def failures_of(spec: MoEStageSpec, node: str | None, gpu: int | None, now: datetime) -> int:
+    """How often a GPU has failed, each time within an hour of the time before; 0 once that is forgotten."""
+    return max((r.failures for r in _records(spec, now) if r.node == node and r.gpu == gpu), default=0)
+
+
+def quarantined_nodes(spec: MoEStageSpec, now: datetime) -> set[str]:
+    """Nodes with a GPU, or that themselves, must be well for longer."""
+    held = {record.node for record in _records(spec, now) if (moment_of(record.until) or now) > now}
+    return held | {mask.node for mask in spec.masked if mask.reason == Reason.GPU_FAILED and mask.node is not None}
+
+
+def is_cleared(record: GpuRecord, failover: FailoverSpec) -> bool:
+    """Whether a person said since that the GPU, or all of its node, is well."""
+    return any(_clears(cleared, record) for cleared in failover.cleared)
+
+
+def _clears(cleared: ClearedGpu, record: GpuRecord) -> bool:
+    at, last = moment_of(cleared.at), moment_of(record.last)
+    is_meant = cleared.node == record.node and cleared.gpu in (None, record.gpu)
+    return is_meant and at is not None and last is not None and last <= at
+
+
+def _end(mask: MaskedRank, seats: Seats, now: datetime) -> datetime | None:
+    seat = seats.seat(mask.rank)
+    pod, report = (seats.pod(seat), seats.report(seat)) if seat else (None, None)
+    if seat is None or pod is None or report is None:
+        return None
+    ends = []
+    for record in _records(seats.snapshot.stage.spec, now):
+        if record.node == pod.node and record.gpu in (None, seat.gpu):
+            well_since = moment_of(report.since) if mask.reason == Reason.GPU_FAILED else None
+            ends.append(moment_of(record.until) or now)
+            if well_since is not None:
+                ends.append(well_since + _quarantine(seats.snapshot.stage.spec.failover, record.failures))
+    return max(ends, default=None)
+
+
+def _records(spec: MoEStageSpec, now: datetime) -> list[GpuRecord]:
+    return [r for r in spec.history if _counts(r, now) and not is_cleared(r, spec.failover)]
+
+
+def _counts(record: GpuRecord, now: datetime) -> bool:
+    last = moment_of(record.last)
+    return last is not None and now - last < MEMORY
+
+
+def _quarantine(failover: FailoverSpec, failures: int) -> timedelta:
+    """Doubled by each failure; a GPU is forgotten after an hour, so it is never kept away for longer than that."""
+    longest = max(MEMORY.total_seconds(), failover.quarantine_seconds)
+    return timedelta(seconds=min(longest, failover.quarantine_seconds * 2.0 ** min(failures - 1, 30)))
+
+
+def _failed_place(mask: MaskedRank) -> Place | None:
+    """What failed: a GPU or a whole node; None for a pod that was deleted, which is nobody's fault."""
+    if mask.node is None or mask.message.startswith(REHEARSED):
+        return None
+    if mask.reason == Reason.GPU_FAILED:
+        return mask.node, mask.gpu
+    return (mask.node, None) if mask.reason in NODE_REASONS else None
+
+
+def _place(record: GpuRecord) -> Place:
+    return record.node, record.gpu
