@@ -43,6 +43,8 @@ class Credentials:
     secret: bytes
     deployment: str
     pod_uid: str
+    address: str = ""
+    """The pod's own, to dial from; any where it is left out."""
 
     def identity(self, replica: int) -> Identity:
         return Identity(
@@ -136,7 +138,10 @@ class _Keeper:
         self._connection = connection
         try:
             async with asyncio.timeout(_HANDSHAKE_SECONDS):
-                await asyncio.get_running_loop().create_connection(lambda: connection, *target.address)
+                own = self._credentials.address
+                await asyncio.get_running_loop().create_connection(
+                    lambda: connection, *target.address, local_addr=(own, 0) if own else None
+                )
                 await asyncio.shield(connection.is_up)
             await connection.is_closed
         finally:
