@@ -112,6 +112,14 @@ def test_a_kill_is_known_within_milliseconds(forks: Forks) -> None:
     assert time.monotonic() - started < 0.5
 
 
+def test_a_frozen_rank_stands_still_until_it_is_killed(forks: Forks) -> None:
+    pid = first_words(forks.fork({"rank": 1}))["pid"]
+    forks.freeze(1)
+    until(lambda: state_of(pid) == "T")
+    forks.kill(1)
+    assert news(forks, Exited).how == "SIGKILL"
+
+
 def test_a_rank_that_raises_ends_with_status_1(forks: Forks) -> None:
     forks.fork({"rank": 1, "exit": "no number"})
     assert news(forks, Exited).code == 1
@@ -143,8 +151,17 @@ def test_everything_dies_with_the_supervisor() -> None:
 
 
 def parent_of(pid: int) -> int:
+    return int(stat(pid)[1])
+
+
+def state_of(pid: int) -> str:
+    return stat(pid)[0]
+
+
+def stat(pid: int) -> list[str]:
+    """What the kernel says of the process, from its state on."""
     with open(f"/proc/{pid}/stat") as file:
-        return int(file.read().split(")")[1].split()[1])
+        return file.read().split(")")[1].split()
 
 
 def fails(forks: Forks) -> bool:

@@ -84,7 +84,10 @@ class ForkServer:
             return False
         order = json.loads(packet)
         if "kill" in order:
-            self._kill(order["kill"])
+            self._signal(order["kill"], signal.SIGKILL)
+            return True
+        if "freeze" in order:
+            self._signal(order["freeze"], signal.SIGSTOP)
             return True
         settings = order["fork"]
         pid = self._fork(settings, files[0])
@@ -93,11 +96,11 @@ class ForkServer:
         self._tell({"forked": settings["rank"], "pid": pid})
         return True
 
-    def _kill(self, rank: int) -> None:
+    def _signal(self, rank: int, number: signal.Signals) -> None:
         """Only here it is certain that the pid still is the rank's: nobody else reaps it."""
         for pid, forked in self._ranks.items():
             if forked == rank:
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, number)
 
     def _fork(self, settings: dict[str, Any], control: int) -> int:
         parent = os.getpid()

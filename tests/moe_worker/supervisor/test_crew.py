@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from moe_api.stage import StageDrillSpec
 from moe_worker.control import ControlChannel
 from moe_worker.errors import EXIT_DEVICE
 from moe_worker.logs import Logger
@@ -47,6 +48,9 @@ class World:
 
     def kill(self, rank: int) -> None:
         self.orders.append(f"kill {rank}")
+
+    def freeze(self, rank: int) -> None:
+        self.orders.append(f"freeze {rank}")
 
     def news(self) -> list[Forked | Exited]:
         heard, self.pending = self.pending, []
@@ -167,6 +171,27 @@ def test_last_words_are_the_reason_of_a_failed_device(world: World, crew: Crew) 
     assert world.orders == ["fork 0", "fork 1", "fork 1"]
     advance(world, crew, 1.1, beating=(0,))
     assert world.orders == ["fork 0", "fork 1", "fork 1", "fork 1"]
+
+
+@pytest.mark.parametrize(("failure", "order"), [("exit", "kill 1"), ("hang", "freeze 1"), ("device", "kill 1")])
+def test_a_drill_makes_its_rank_fail_and_only_a_broken_gpu_is_told(
+    world: World, crew: Crew, failure: str, order: str
+) -> None:
+    drill = StageDrillSpec.model_validate({"name": "d", "rank": 1, "failure": failure, "until": ""})
+    crew.rehearse(drill, 5.0)
+    assert world.orders[2:] == [order]
+    reasons = [seat.reason for seat in crew.seats()]
+    assert reasons == ["", "drill d" if failure == "device" else ""]
+
+
+def test_a_gpu_broken_by_a_drill_is_tried_again_when_the_drill_is_over(world: World, crew: Crew) -> None:
+    crew.rehearse(StageDrillSpec(name="d", rank=1, failure="device", until=""), 5.0)
+    world.pending.append(Exited(rank=1, pid=101, code=None, how="SIGKILL"))
+    crew.hear_forks()
+    advance(world, crew, 4.9, beating=(0,))
+    assert world.orders[2:] == ["kill 1"]
+    advance(world, crew, 0.2, beating=(0,))
+    assert world.orders[2:] == ["kill 1", "fork 1"]
 
 
 def test_dismissed_ranks_are_killed_and_news_of_them_ignored(world: World, crew: Crew) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,26 @@ async def test_a_gpu_that_fails_is_reported_within_a_moment_and_again_when_it_he
         (tmp_path / "gpu1").write_text("healthy\n")
         healed = await pod.until(is_applied)
         assert healed.seats[1].incarnation > 1
+
+
+@pytest.mark.parametrize("failure", ["exit", "hang", "device"])
+async def test_a_drill_is_carried_out_once_and_the_rank_comes_back(
+    settings: PodSettings, orders: socket.socket, failure: str
+) -> None:
+    async with Pod(settings, orders) as pod:
+        await pod.api.put(stage())
+        await pod.until(is_applied)
+        until = (datetime.now(UTC) + timedelta(seconds=1.5)).isoformat()
+        drill = {"name": "one", "rank": 1, "failure": failure, "until": until}
+        await pod.api.put(stage(2, drill=drill))
+        if failure == "device":
+            failed = await pod.until(lambda report: report.seats[1].gpu.reason == "drill one")
+            assert (failed.seats[1].state, failed.seats[1].address) == ("failed", "")
+        back = await pod.until(lambda report: report.seats[1].incarnation == 2 and is_applied(report, 2))
+        assert (back.seats[0].incarnation, back.seats[1].gpu.healthy) == (1, True)
+        await pod.api.put(stage(3, drill=drill))
+        await pod.until(lambda report: is_applied(report, 3))
+        assert pod.log.getvalue().count("drill one: rank 1 fails") == 1
 
 
 async def test_without_the_api_server_ranks_are_forked_again_and_the_report_follows(

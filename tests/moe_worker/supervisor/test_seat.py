@@ -138,3 +138,19 @@ def test_a_killed_hang_counts_as_a_death_with_its_own_reason() -> None:
     seat.hung(2.5)
     seat.exited(None, "SIGKILL", 2.6, strict)
     assert seat.reason == "rank died 1 times in 60 s: no sign of life for 2.5 s"
+
+
+def test_a_gpu_taken_for_broken_by_a_drill_is_failed_until_its_time_whatever_the_rank_says_and_costs_no_restart() -> (
+    None
+):
+    seat = serving()
+    seat.take_for_broken("drill d", 5.0)
+    seat.heard(words(), 0.1)
+    assert (seat.state, seat.reason) == ("failed", "drill d")
+    seat.exited(None, "SIGKILL", 0.2, RULES)
+    assert (seat.state, seat.reason, seat.restarts, seat.retry_at()) == ("failed", "drill d", 0, 5.0)
+    assert not seat.may_fork(4.9)
+    assert seat.may_fork(5.0)
+    seat.forked(2, 5.0)
+    seat.heard(words(), 5.5)
+    assert (seat.state, seat.reason, seat.incarnation) == ("serving", "", 2)

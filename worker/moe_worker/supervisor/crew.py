@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from moe_api.stage import StageDrillSpec
 from moe_worker.control import ControlChannel, ControlClosed
 from moe_worker.logs import Logger
 from moe_worker.rank_settings import RankSettings
@@ -25,6 +26,8 @@ class ForkOrders(Protocol):
     def fork(self, settings: dict[str, Any]) -> ControlChannel: ...
 
     def kill(self, rank: int) -> None: ...
+
+    def freeze(self, rank: int) -> None: ...
 
     def news(self) -> list[Forked | Exited]: ...
 
@@ -93,6 +96,16 @@ class Crew:
                 self.forks.kill(rank)
             self._hang_up(member)
         self.members.clear()
+        self.changed()
+
+    def rehearse(self, drill: StageDrillSpec, seconds: float) -> None:
+        """Make the drill's rank fail, a GPU for that long."""
+        member = self.members[drill.rank]
+        self.log.warning(f"drill {drill.name}: rank {drill.rank} fails ({drill.failure})")
+        if drill.failure == "device":
+            member.seat.take_for_broken(f"drill {drill.name}", self.clock() + seconds)
+        if member.seat.is_running:
+            (self.forks.freeze if drill.failure == "hang" else self.forks.kill)(drill.rank)
         self.changed()
 
     def stop(self) -> None:

@@ -52,10 +52,11 @@ class Forks:
 
     def kill(self, rank: int) -> None:
         """SIGKILL; the Exited follows. Raises ForkServerGone."""
-        try:
-            self._sock.send(json.dumps({"kill": rank}).encode())
-        except OSError as error:
-            raise ForkServerGone(str(error)) from error
+        self._order({"kill": rank})
+
+    def freeze(self, rank: int) -> None:
+        """SIGSTOP: it hangs. Raises ForkServerGone."""
+        self._order({"freeze": rank})
 
     def news(self) -> list[Forked | Exited]:
         """What has happened since the last call. Raises ForkServerGone."""
@@ -70,6 +71,12 @@ class Forks:
             if not packet:
                 raise ForkServerGone("it has ended")
             heard += _read(json.loads(packet))
+
+    def _order(self, order: dict[str, int]) -> None:
+        try:
+            self._sock.send(json.dumps(order).encode())
+        except OSError as error:
+            raise ForkServerGone(str(error)) from error
 
 
 def _read(news: dict[str, Any]) -> list[Forked | Exited]:

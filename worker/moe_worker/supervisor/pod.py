@@ -15,6 +15,7 @@ from moe_worker.logs import Logger
 from moe_worker.rank_settings import RankFiles, RankSettings
 from moe_worker.settings import PodSettings
 from moe_worker.supervisor.crew import TICK_S, Crew
+from moe_worker.supervisor.drills import Drills
 from moe_worker.supervisor.exposition import exposition
 from moe_worker.supervisor.following import Follower
 from moe_worker.supervisor.forks import Forks, ForkServerGone
@@ -39,6 +40,7 @@ class Supervisor:
         self._log = log
         self._ports = Ports(settings.pod_ip)
         self._incarnations = Incarnations(settings.state_dir)
+        self._drills = Drills(settings.state_dir, lambda: datetime.now(UTC))
         self._reporter = Reporter(lambda: datetime.now(UTC))
         self._writer = ReportWriter()
         self._report_wanted = asyncio.Event()
@@ -141,7 +143,20 @@ class Supervisor:
             seats = [Seat(seat.rank, seat.gpu, self._ports.address(seat.rank)) for seat in missing]
             self._guarded(lambda: self._crew.man(seats))
         self._show_view()
+        self._rehearse(stage)
         self._report_changed()
+
+    def _rehearse(self, stage: MoEStage) -> None:
+        drill = stage.spec.drill
+        if drill is None:
+            return
+        try:
+            seconds = self._drills.take(drill, self._crew.members)
+        except (OSError, ValueError) as error:
+            self._log.error(f"drill {drill.name} is left out: {error}")
+            return
+        if seconds is not None:
+            self._guarded(lambda: self._crew.rehearse(drill, seconds))
 
     def _follow_neighbours(self, stage: MoEStage) -> None:
         ring = Ring.around(stage)

@@ -57,6 +57,7 @@ class Seat:
         self._retry_at = 0.0
         self._retry_s = 0.0
         self._is_over_budget = False
+        self._broken_until = 0.0
         self._silent_at = 0.0
         self._has_beaten = False
 
@@ -98,6 +99,11 @@ class Seat:
         self._last_words = f"no sign of life for {self.silence(now):.1f} s"
         self._silent_at = now
 
+    def take_for_broken(self, reason: str, until: float) -> None:
+        """A drill: as if the GPU had failed and were well again at `until`. The process in the seat is being killed."""
+        self.reason, self.state = reason, "failed"
+        self._broken_until = self._retry_at = until
+
     def heard(self, words: Mapping[str, Any], now: float) -> None:
         """The rank said something about itself."""
         self._silent_at = now
@@ -130,6 +136,8 @@ class Seat:
         self.experts = self.loading = ()
         self.failed_experts, self.unreachable = {}, {}
         self.expert_tokens, self.lane_figures = {}, ()
+        if now < self._broken_until:
+            return
         if code == EXIT_MODEL:
             self.error, self.state = reason, "failed"
             self._back_off(DEVICE_RETRY_S, now)
@@ -160,7 +168,7 @@ class Seat:
         self._retry_at = now + self._retry_s
 
     def _heal(self, now: float) -> None:
-        if self._is_over_budget and now - self._served_at < BUDGET_WINDOW_S:
+        if now < self._broken_until or (self._is_over_budget and now - self._served_at < BUDGET_WINDOW_S):
             return
         self._is_over_budget = False
         self.reason = ""
