@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from moe_api.conditions import rfc3339_micro
-from moe_api.stage import LaneSpec, MoEStageSpec
+from moe_api.stage import LaneSpec, MoEStage, MoEStageSpec
 from moe_planner.lanes import within_room
 from moe_planner.layout import LaneSeat
 from moe_planner.moves import Room
@@ -41,6 +41,14 @@ def drain(
         for seat, goal in zip(within_room(room, seated, moved), wanted, strict=True)
     )
     return Drain(lanes=lanes, until=min((m + wait for lane, m in since.items() if m and lane not in due), default=None))
+
+
+def draining_lanes(first: MoEStage, stages: Iterable[MoEStage]) -> list[int]:
+    """The lanes that some stage of the replica is about to move, where `first` is its first stage; else none."""
+    if first.spec.stage != 0:
+        return []
+    ring = (stage.spec for stage in stages if stage.spec.replica == first.spec.replica)
+    return sorted({lane.lane for spec in ring for lane in spec.lanes if lane.leaving_since is not None})
 
 
 def _left_at(spec: MoEStageSpec, seated: LaneSeat, wanted: LaneSeat, now: datetime) -> datetime | None:

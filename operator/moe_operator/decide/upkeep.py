@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from moe_api.deployment import ExpertsSpec, MoEDeploymentSpec
 from moe_api.notes import accepted_note, accepted_spec, home_layout, home_note
 from moe_api.stage import MoEStage, MoEStageSpec
+from moe_operator.decide.lanes import draining_lanes
 from moe_operator.decide.nodes import inputs_on
 from moe_operator.snapshot import DeploymentSnapshot, Node
 from moe_planner.layout import StageLayout
@@ -26,7 +27,8 @@ def stage_writes(snapshot: DeploymentSnapshot, spec: MoEDeploymentSpec, planned:
     for stage in snapshot.stages:
         if stage.spec.replica < spec.replicas:
             noted = stage if planned is None else _noted(stage, spec, planned, snapshot.nodes)
-            following = stage.spec.model_copy(update=_settings(spec))
+            draining = {"draining_lanes": draining_lanes(stage, snapshot.stages)}
+            following = stage.spec.model_copy(update=_settings(spec) | draining)
             if noted is not stage or following != stage.spec:
                 writes.append((noted, following))
     return tuple(writes)

@@ -64,6 +64,15 @@ def evacuation_events(spec: MoEStageSpec, next_spec: MoEStageSpec, leaving: Mapp
     ]
 
 
+def still_leaving(spec: MoEStageSpec, leaving: Mapping[int, Leaving]) -> tuple[Reason, str] | None:
+    """Why and what is still being moved away; None when nothing is."""
+    holding = [one for rank, one in leaving.items() if _holds(rank, spec)]
+    if not holding:
+        return None
+    causes = "; ".join(dict.fromkeys(one.message for one in holding))
+    return holding[0].reason, f"{causes}; something is still on {numbered('rank', [one.rank for one in holding])}"
+
+
 def pod_events(creates: Iterable[CreatePod]) -> list[Event]:
     """Replacements; first pods are no news."""
     return [

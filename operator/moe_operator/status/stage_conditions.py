@@ -9,8 +9,9 @@ from moe_api import conditions
 from moe_api.conditions import Condition, ConditionStatus
 from moe_api.names import ConditionType, Reason
 from moe_api.stage import MaskedRank
+from moe_operator.decide.leaving import find_leaving
 from moe_operator.decide.seats import Seats, has_started
-from moe_operator.decide.words import masked_words, numbered
+from moe_operator.decide.words import masked_words, numbered, still_leaving
 
 LISTED = 3
 
@@ -111,6 +112,9 @@ def _progressing(facts: Facts) -> Condition:
     if loading and not facts.unhosted:
         message = f"loading {numbered('expert', loading)}"
         return _condition(ConditionType.PROGRESSING, "True", Reason.LOADING_EXPERTS, message)
+    left = still_leaving(spec, find_leaving(facts.seats))
+    if left is not None:
+        return _condition(ConditionType.PROGRESSING, "True", *left)
     return _condition(ConditionType.PROGRESSING, "False", Reason.COMPLETE, "nothing left to do")
 
 

@@ -1,0 +1,204 @@
+"""GPUs and nodes that are emptied while they serve: nothing stops before it goes on elsewhere."""
+
+from __future__ import annotations
+
+from moe_api.stage import MoEStage
+from moe_operator import resources
+from moe_operator.api import Json
+from tests.moe_operator.world import World
+
+STAGE = "small-r0-s01"
+
+
+def two_pods_a_stage(spec: Json) -> None:
+    spec["hardware"] |= {"nodes": 4, "gpusPerNode": 2}
+
+
+async def settled() -> World:
+    """Ranks 4 and 5 of stage 1 are on one node, 6 and 7 on another."""
+    world = World(two_pods_a_stage)
+    await world.settle()
+    return world
+
+
+async def node_of(world: World, rank: int) -> str:
+    node = next(one.node for one in (await world.stage(STAGE)).status.ranks if one.rank == rank)
+    assert node is not None
+    return node
+
+
+async def evacuate(world: World, *places: Json) -> None:
+    await world.edit(lambda spec: spec.update(failover={"evacuate": list(places)}))
+
+
+def cordon(world: World, node: str, is_cordoned: bool = True) -> None:
+    world.api.put(resources.NODES, {"metadata": {"name": node}, "spec": {"unschedulable": is_cordoned}})
+
+
+def hosts(stage: MoEStage) -> dict[int, tuple[list[int], list[int]]]:
+    return {expert.expert: (expert.ranks, expert.loading) for expert in stage.spec.experts}
+
+
+def seats(stage: MoEStage) -> list[int | None]:
+    return [lane.rank for lane in stage.spec.lanes]
+
+
+async def test_an_evacuated_gpu_serves_until_another_has_loaded_its_expert() -> None:
+    world = await settled()
+    node = await node_of(world, 6)
+
+    await evacuate(world, {"node": node, "gpu": 0})
+    await world.run_operator()
+    await world.run_operator()
+
+    loading = await world.stage(STAGE)
+    assert hosts(loading)[6] == ([6], [4])
+    assert seats(loading) == [4, 5, 6, 7]
+
+    await world.run_nodes()
+    await world.run_operator()
+    switched = await world.stage(STAGE)
+    assert hosts(switched)[6] == ([4], [])
+    assert seats(switched) == [4, 5, 6, 7], "its lane ends what it has first"
+
+    await world.settle()
+    left = await world.stage(STAGE)
+    assert seats(left) == [4, 5, 5, 7]
+    assert left.spec.masked == []
+    assert (await world.conditions())["Degraded"] == "False Healthy"
+
+
+async def test_no_pod_and_no_other_stage_is_touched_by_an_evacuation() -> None:
+    world = await settled()
+    pods = [pod["metadata"]["uid"] for pod in await world.pods()]
+    other = (await world.stage("small-r0-s00")).spec
+
+    await evacuate(world, {"node": await node_of(world, 6)})
+    await world.settle()
+
+    after = (await world.stage("small-r0-s00")).spec
+    assert [pod["metadata"]["uid"] for pod in await world.pods()] == pods
+    assert (after.experts, after.lanes, after.draining_lanes) == (other.experts, other.lanes, [])
+
+
+async def test_a_lane_is_drained_for_so_long_and_the_gateways_are_told() -> None:
+    world = await settled()
+    await evacuate(world, {"node": await node_of(world, 6)})
+    for _ in range(3):
+        await world.run_operator()
+    began = world.clock.seconds
+
+    assert (await world.stage("small-r0-s00")).spec.draining_lanes == [2, 3]
+    world.clock.seconds = began + 9
+    await world.run_operator()
+    assert seats(await world.stage(STAGE)) == [4, 5, 6, 7]
+    world.clock.seconds = began + 11
+    await world.run_operator()
+    assert seats(await world.stage(STAGE)) == [4, 5, 4, 5]
+    await world.run_operator()
+    assert (await world.stage("small-r0-s00")).spec.draining_lanes == []
+
+
+async def test_a_cordoned_node_is_emptied_and_filled_again_when_it_is_uncordoned() -> None:
+    world = await settled()
+    node = await node_of(world, 6)
+
+    cordon(world, node)
+    await world.settle()
+
+    emptied = await world.stage(STAGE)
+    assert hosts(emptied) == {4: ([4], []), 5: ([5], []), 6: ([4], []), 7: ([5], [])}
+    assert seats(emptied) == [4, 5, 4, 5]
+    events = await world.events()
+    assert (
+        f"Evacuating: ranks 6, 7 ({node}): node {node} is cordoned; what they hold is loaded elsewhere first" in events
+    )
+    assert f"Evacuated: ranks 6, 7 ({node}): node {node} is cordoned; nothing is left on them" in events
+    assert [move.cause for move in emptied.status.moves if 6 in move.experts] == [
+        f"NodeCordoned: node {node} is cordoned"
+    ]
+
+    cordon(world, node, is_cordoned=False)
+    await world.settle()
+
+    home = await world.stage(STAGE)
+    assert hosts(home) == {4: ([4], []), 5: ([5], []), 6: ([6], []), 7: ([7], [])}
+    assert seats(home) == [4, 5, 6, 7]
+
+
+async def test_what_nobody_else_can_take_stays_and_is_told() -> None:
+    world = await settled()
+
+    for node in {await node_of(world, rank) for rank in (4, 6)}:
+        cordon(world, node)
+    await world.settle()
+
+    stage = await world.stage(STAGE)
+    assert hosts(stage) == {expert: ([expert], []) for expert in (4, 5, 6, 7)}
+    assert (await world.conditions())["Available"] == "True AllExpertsReady"
+    progressing = next(c for c in stage.status.conditions if c.type == "Progressing")
+    assert (progressing.status, progressing.reason) == ("True", "NodeCordoned")
+    assert "is still on ranks 4, 5, 6, 7" in progressing.message
+
+
+async def test_a_gpu_that_dies_while_it_is_left_is_taken_over_by_whoever_is_loading() -> None:
+    world = await settled()
+    node = await node_of(world, 6)
+    await evacuate(world, {"node": node, "gpu": 0})
+    await world.run_operator()
+    await world.run_operator()
+    assert hosts(await world.stage(STAGE))[6] == ([6], [4])
+
+    world.bad_gpus[node, 0] = "XID 79"
+    await world.run_nodes()
+    await world.run_operator()
+
+    stage = await world.stage(STAGE)
+    assert hosts(stage)[6] == ([4], [])
+    assert 6 not in seats(stage)
+
+
+async def test_a_leaving_gpu_hosts_again_when_nothing_else_is_left() -> None:
+    world = await settled()
+    node, other = await node_of(world, 4), await node_of(world, 6)
+    await evacuate(world, {"node": other, "gpu": 0})
+    await world.settle()
+
+    for place in ((node, 0), (node, 1), (other, 1)):
+        world.bad_gpus[place] = "XID 79"
+    await world.settle()
+
+    stage = await world.stage(STAGE)
+    assert hosts(stage) == {expert: ([6], []) for expert in (4, 5, 6, 7)}
+
+
+async def test_a_pod_that_is_replaced_keeps_away_from_an_evacuated_node() -> None:
+    world = await settled()
+    node = await node_of(world, 6)
+    await evacuate(world, {"node": node})
+    await world.settle()
+
+    await world.delete_pod(f"{STAGE}-p1-a0")
+    await world.settle()
+
+    stage = await world.stage(STAGE)
+    assert await node_of(world, 6) != node
+    assert seats(stage) == [4, 5, 6, 7]
+    assert hosts(stage) == {expert: ([expert], []) for expert in (4, 5, 6, 7)}
+
+
+async def test_loads_of_an_evacuation_keep_to_the_budget() -> None:
+    world = World(lambda spec: (two_pods_a_stage(spec), spec.update(failover={"loadsAtOnce": 1}))[0])
+    await world.settle()
+    cordon(world, await node_of(world, 6))
+
+    most = 0
+    for _ in range(6):
+        await world.run_operator()
+        stage = await world.stage(STAGE)
+        most = max(most, sum(len(loading) for _, loading in hosts(stage).values()))
+        await world.run_nodes()
+    await world.settle()
+
+    assert most == 1
+    assert hosts(await world.stage(STAGE)) == {4: ([4], []), 5: ([5], []), 6: ([4], []), 7: ([5], [])}
