@@ -1,7 +1,7 @@
 # Everything a newcomer types. Set-up is part of every target that needs it, and instant once it is done.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast sweep e2e-small lint train bench clean
+.PHONY: help setup demo test test-fast sweep mutants e2e-small chaos lint train bench bench-failover clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +11,7 @@ SEED ?= $(shell date +%s)
 export OMP_NUM_THREADS ?= 1
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install everything into .venv beside building the control plane
 	@$(PYTHON) -m setup setup
@@ -33,6 +33,11 @@ sweep: ## Look for new failures: random examples of every property, and random h
 	@$(PYTHON) -m setup setup
 	$(PYTEST) tests -m "not cluster and not e2e and not slow" --hypothesis-profile=sweep --hypothesis-seed=$(SEED) -k "not simulation"
 	MOE_FIRST_SEED=$(SEED) MOE_HISTORIES=20000 $(PYTEST) tests/moe_worker/protocol/simulation
+
+mutants: ## Break each rule of the protocol, the operator and the gateway once, and see the tests fail (minutes)
+	@$(PYTHON) -m setup setup
+	$(PYTEST) tests/moe_worker/protocol/simulation/test_mutants.py
+	$(BIN)/python -m tests.mutants
 
 e2e-small: ## End to end on 2 stages x 4 ranks: load, a killed rank, a dead GPU
 	@$(PYTHON) -m setup setup
@@ -57,7 +62,16 @@ bench: ## Benchmarks (see benchmarks/README.md)
 	@$(PYTHON) -m setup demo
 	$(BIN)/python -m benchmarks
 
+bench-failover: ## What a failure costs at 256 ranks: stalls, group restart, plots (FLAGS="--minutes 15 --kills 50")
+	@$(PYTHON) -m setup demo
+	$(BIN)/python -m benchmarks.failover $(FLAGS)
+
+KILLS ?= 1000
+chaos: ## Random failures of every kind under load, on a cluster of its own (SEED=n KILLS=n; about 6 s each)
+	@$(PYTHON) -m setup demo
+	$(BIN)/python -m benchmarks.chaos --seed $(SEED) --kills $(KILLS) $(FLAGS)
+
 clean: ## Take the embedded cluster down and remove what was made here (the built control plane stays in its cache)
 	@if [ -x $(BIN)/moe-local ] && [ -d .moe-local ]; then $(BIN)/moe-local down; fi
-	rm -rf .venv .venv.lock .moe-local dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv.lock .moe-local .bench dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -37,10 +37,22 @@ STOP_LIMIT_S = 2.0
 
 
 class LocalCluster:
-    """`stages` stages of `ranks` ranks each. A context manager; between calls that wait nothing is supervised."""
+    """`stages` stages of `ranks` ranks each. A context manager; between calls that wait nothing is supervised.
 
-    def __init__(self, model: Path, *, stages: int, ranks: int, engine: Mapping[str, int] | None = None) -> None:
+    `prepare` gives what drives a rank; who measures ranks puts something around it.
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        *,
+        stages: int,
+        ranks: int,
+        engine: Mapping[str, int] | None = None,
+        prepare: Callable[[], fork_server.RunRank] = import_rank,
+    ) -> None:
         self._model = model
+        self._prepare = prepare
         self._stages = stages
         self._ranks = ranks
         self._engine = dict(engine or {})
@@ -57,7 +69,7 @@ class LocalCluster:
         key = secrets.token_bytes(32)
         self.secret_file.write_bytes(urlsafe_b64encode(key))
         self._incarnations = Incarnations(folder)
-        self.fork_server_pid, self._orders = fork_server.start(import_rank)
+        self.fork_server_pid, self._orders = fork_server.start(self._prepare)
         self.crew = self._make_crew(Forks(self._orders))
         self._selector.register(self._orders, selectors.EVENT_READ, self.crew.hear_forks)
         heads = {lane: self._ports.address(lane) for lane in range(self._ranks)}

@@ -1,0 +1,69 @@
+"""What the parts of a run share: the system under load, the hand that kills, and the journal."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.failover.crowd import Asked, Crowd, wrong_tokens
+from benchmarks.failover.journal import Journal
+from benchmarks.failover.kills import Hand
+from benchmarks.failover.sightings import Sightings
+from demo.deployed import Deployed
+from demo.streams import Prompt
+
+Show = Callable[[str], None]
+LOOK_S = 0.05
+RUNNING_LIMIT_S = 120.0
+
+
+@dataclass(kw_only=True)
+class Bench:
+    """One deployment that serves."""
+
+    deployed: Deployed
+    hand: Hand
+    seen: Sightings
+    url: str
+    prompts: Sequence[Prompt]
+    expected: Sequence[Sequence[int]]
+    num_streams: int
+    journal: Journal
+    dice: random.Random
+    show: Show
+    began: float = field(default_factory=time.monotonic)
+
+    def crowd(self, part: str) -> Crowd:
+        """The load of a part, with names that tell it from other runs' in the gateway's log."""
+        prefix = f"{part}-{self.dice.randrange(16**8):08x}"
+        return Crowd(self.url, self.deployed.model, self.prompts, self.num_streams, prefix=prefix)
+
+    def judge(self, part: str, crowd: Crowd) -> None:
+        """Keep what became of a part's streams."""
+        wrong = wrong_tokens(crowd.asked, self.expected)
+        failed, ended = crowd.failed(), sum(bool(one.stream.finish) for one in crowd.asked)
+        self.journal.add("streams", part=part, ended=ended, begun=len(crowd.asked), wrong=wrong, failed=failed)
+        self.show(f"{part}: {ended} streams ended, {len(failed)} failed, {len(wrong)} said something wrong")
+
+    def wait_until(self, what: str, is_done: Callable[[], bool], limit_s: float) -> float | None:
+        """Seconds until it is so; None when it was not within `limit_s`."""
+        began = time.monotonic()
+        while not is_done():
+            if time.monotonic() - began > limit_s:
+                self.show(f"not within {limit_s:.0f} s: {what}")
+                return None
+            time.sleep(LOOK_S)
+        return time.monotonic() - began
+
+    def wait_running(self, crowd: Crowd) -> None:
+        """Until as many streams have tokens as there shall be."""
+        self.wait_until("every stream has tokens", lambda: self._all_run(crowd), RUNNING_LIMIT_S)
+
+    def lanes_of(self, asked: Asked, moment: float, heads: dict[int, frozenset[int]]) -> frozenset[int]:
+        """The lanes that a stream may be in: those that its head headed."""
+        rank = self.seen.head_of(asked.name, moment)
+        return frozenset() if rank is None else heads.get(rank, frozenset())
+
+    def _all_run(self, crowd: Crowd) -> bool:
+        # One may be between its prompt and its first token at any moment.
+        return len(crowd.running()) >= self.num_streams - self.num_streams // 8

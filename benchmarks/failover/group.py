@@ -1,0 +1,47 @@
+"""The part that does what a group restart does: every pod of the replica goes and comes again, under the same load."""
+
+import time
+
+from benchmarks.failover.bench import Bench
+from benchmarks.failover.crowd import Crowd
+from benchmarks.failover.stalls import common_silence
+from demo.waiting import NeverHappened
+from moe_api import names
+
+SETTLE_S = 3.0
+AVAILABLE_LIMIT_S = 400.0
+FLOW_LIMIT_S = 60.0
+
+
+def restart_group(bench: Bench, mode: str, *, number: int) -> None:
+    """`mode` says how containers start: warm or cold. The time counts from the deletion to tokens of any stream."""
+    for _ in range(len(bench.journal.read("group", mode=mode)), number):
+        with bench.crowd(f"group-{mode}") as crowd:
+            bench.wait_running(crowd)
+            time.sleep(SETTLE_S)
+            _restart(bench, crowd, mode)
+
+
+def _restart(bench: Bench, crowd: Crowd, mode: str) -> None:
+    began = time.monotonic()
+    labels = {names.LABEL_DEPLOYMENT: bench.deployed.name, names.LABEL_APP_COMPONENT: names.COMPONENT_WORKER}
+    bench.deployed.cluster.delete_all("pods", labels)
+    available = _wait_available(bench)
+    since = time.monotonic()
+
+    def flows() -> bool:
+        return any(stream.arrivals and stream.arrivals[-1] > since for stream in crowd.streams())
+
+    bench.wait_until("tokens flow again", flows, FLOW_LIMIT_S)
+    first, last = common_silence(crowd.streams(), began, time.monotonic())
+    stall, failed = last - first, len(crowd.failed())
+    bench.journal.add("group", mode=mode, stall=stall, until_tokens=last - began, available=available, failed=failed)
+    bench.show(f"group restart, {mode}: no tokens for {stall:.1f} s, {failed} requests failed meanwhile")
+
+
+def _wait_available(bench: Bench) -> float | None:
+    try:
+        return bench.deployed.wait_until_available(timeout=AVAILABLE_LIMIT_S, show=lambda _: None)
+    except NeverHappened as error:
+        bench.show(str(error).splitlines()[0])
+        return None

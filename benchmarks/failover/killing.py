@@ -1,0 +1,89 @@
+"""The parts in which single ranks and GPUs fail under load, one after the other, each looked at for ten seconds."""
+
+import os
+import time
+from collections.abc import Sequence
+
+from benchmarks.failover.bench import Bench
+from benchmarks.failover.crowd import Asked, Crowd
+from benchmarks.failover.kills import Kill, choose
+from benchmarks.failover.phases import phases
+from benchmarks.failover.stalls import bins, is_through, longest_gap, num_tokens
+from demo.observe import Seat
+
+WINDOW_S = 10.0
+"""In which a failure's effect is looked for, and until the next failure."""
+BEFORE_S = 1.0
+"""Of rest between looking at the cluster, which costs it time, and the kill."""
+BIN_S = 0.25
+THROUGH_LIMIT_S = 60.0
+
+
+def kill_ranks(bench: Bench, part: str, how: str, *, number: int, until: float) -> None:
+    """So many kills in all, those of an earlier run counted, unless `until` comes first."""
+    done = bench.journal.read("kill", part=part)
+    if len(done) >= number:
+        return
+    with bench.crowd(part) as crowd:
+        bench.wait_running(crowd)
+        for turn in range(len(done), number):
+            if time.monotonic() > until:
+                bench.show(f"{part}: no time for more than {turn} of {number} kills")
+                break
+            _kill(bench, crowd, part, how)
+        bench.judge(part, crowd)
+
+
+def _kill(bench: Bench, crowd: Crowd, part: str, how: str) -> None:
+    seats = bench.deployed.seats()
+    hit = [record["rank"] for record in bench.journal.read("kill", part=part)]
+    seat = choose(seats, hit, bench.dice)
+    time.sleep(BEFORE_S)
+    running = crowd.running()
+    kill = bench.hand.fail(seat, how)
+    time.sleep(WINDOW_S)
+    bench.wait_until(
+        f"streams go on after the {how} of rank {seat.rank}",
+        lambda: all(is_through(one.stream, kill.at) for one in running) and _is_over(bench, kill),
+        THROUGH_LIMIT_S,
+    )
+    record = _look(bench, crowd, running, kill, seats)
+    bench.journal.add("kill", part=part, **record)
+    waits = [f"{1000 * one:.0f}" for one in record["own"]]
+    others = max(record["others"], default=0.0)
+    bench.show(f"{part} of rank {seat.rank}: its lane waited {waits} ms, the others at most {1000 * others:.0f} ms")
+
+
+def _is_over(bench: Bench, kill: Kill) -> bool:
+    return phases(kill, bench.seen, None).load is not None
+
+
+def _look(bench: Bench, crowd: Crowd, running: Sequence[Asked], kill: Kill, seats: Sequence[Seat]) -> dict[str, object]:
+    heads = {seat.rank: frozenset(seat.lanes) for seat in seats}
+    lanes, ended = frozenset(kill.seat.lanes), kill.at + WINDOW_S
+    own: list[tuple[float, float]] = []
+    others: list[tuple[float, float]] = []
+    for one in running:
+        gap = longest_gap(list(one.stream.arrivals), kill.at, ended)
+        its = bench.lanes_of(one, kill.at, heads)
+        if gap is None or not its:
+            continue
+        if its <= lanes:
+            own.append(gap)
+        elif not its & lanes:
+            others.append(gap)
+    resumed = max((gap[1] for gap in own or others), default=None)
+    streams = crowd.streams()
+    return {
+        "how": kill.how,
+        "rank": kill.seat.rank,
+        "stage": kill.seat.stage,
+        "lanes": sorted(lanes),
+        "own": [later - earlier for earlier, later in own],
+        "others": [later - earlier for earlier, later in others],
+        "phases": phases(kill, bench.seen, resumed).told(),
+        "tokens": num_tokens(streams, kill.at, ended),
+        "seconds": WINDOW_S,
+        "bins": bins(streams, kill.at - BEFORE_S, BIN_S, int((BEFORE_S + WINDOW_S) / BIN_S)),
+        "load": os.getloadavg()[0],
+    }
