@@ -17,11 +17,14 @@ class FakeApiServer:
         self.watch_status = 200
         self.lists: list[dict[str, str]] = []
         self.watches: list[tuple[dict[str, str], asyncio.Queue[bytes | None]]] = []
+        self.patches: list[tuple[str, dict[str, Any]]] = []
+        """Pods' names and what was to be changed of them."""
         self.url = ""
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
         app = web.Application()
+        app.router.add_patch("/api/v1/namespaces/default/pods/{name}", self._patch)
         app.router.add_get("/apis/moe-operator.dev/v1alpha1/namespaces/default/moestages", self._answer)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -50,6 +53,13 @@ class FakeApiServer:
             return await self._watch(request)
         self.lists.append(dict(request.query))
         return web.json_response({"metadata": {"resourceVersion": "100"}, "items": self.items})
+
+    async def _patch(self, request: web.Request) -> web.StreamResponse:
+        if self.is_down:
+            return web.Response(status=503)
+        assert request.content_type == "application/merge-patch+json"
+        self.patches.append((request.match_info["name"], await request.json()))
+        return web.json_response({"kind": "Pod", "apiVersion": "v1"})
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()

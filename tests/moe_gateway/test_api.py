@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 import pytest
 from kubernetes.aio import client
 
-from moe_gateway.api import StageWatch
+from moe_gateway.api import PodReport, StageWatch
 from tests.moe_gateway.api_server import FakeApiServer
 from tests.moe_gateway.conftest import until
 from tests.moe_gateway.stages import stage_json
@@ -95,3 +95,15 @@ async def test_a_stage_that_cannot_be_read_stays_as_it_was_known(server: FakeApi
     server.say("MODIFIED", {"metadata": {"name": "demo-r0-s00", "resourceVersion": "101"}, "spec": {"stage": "?"}})
     await until(lambda: len(seen) == 2)
     assert seen[1] == ["demo-r0-s00"]
+
+
+async def test_a_report_is_an_annotation_of_this_very_pod(server: FakeApiServer) -> None:
+    report = PodReport(client.Configuration(host=server.url), namespace="default", pod_name="g-1", pod_uid="u-1")
+    assert await report.write("{}")
+    assert server.patches == [("g-1", {"metadata": {"uid": "u-1", "annotations": {"moe-operator.dev/report": "{}"}}})]
+
+
+async def test_a_report_that_was_not_written_is_said_to_be_so(server: FakeApiServer) -> None:
+    server.is_down = True
+    report = PodReport(client.Configuration(host=server.url), namespace="default", pod_name="g-1", pod_uid="u-1")
+    assert not await report.write("{}")

@@ -3,6 +3,7 @@ from math import inf
 from moe_gateway.balancer import Balancer
 from moe_gateway.errors import going_away
 from moe_gateway.metrics import Metrics
+from moe_gateway.router import HeadKey
 from moe_gateway.stream import Generation
 from moe_wire.messages import Cancel, Emitted, Load, Refused, Reset, Returned, Sampling
 from tests.moe_gateway.fakes import Clock, FakeLink
@@ -306,3 +307,19 @@ def test_what_other_gateways_have_given_a_head_counts() -> None:
     )
     scene.open()
     assert len(first.submits) == 1
+
+
+def test_a_request_for_one_replica_waits_for_it_and_is_turned_away_by_it_alone() -> None:
+    scene = Scene()
+    scene.link(0)
+    generation = Generation(
+        name="r", prompt=(1,), sampling=Sampling(), max_tokens=1, stop_tokens=(), wake=lambda: None, replica=1
+    )
+    scene.balancer.open(generation)
+    assert scene.balancer.num_waiting == 1
+    link = FakeLink(4)
+    link.key = HeadKey(replica=1, rank=4, pod_uid="pod")
+    scene.balancer.connected(link)
+    assert len(link.submits) == 1
+    scene.balancer.received(link, Refused(link.submits[0].request, "overloaded", "8 requests wait."))
+    assert generation.failure is not None

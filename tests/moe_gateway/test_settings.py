@@ -34,6 +34,10 @@ def test_a_senseless_number_is_named_with_its_rule(value: str) -> None:
         read_settings({**LEAST, "MOE_PORT": value})
 
 
+def test_the_pod_is_known_by_its_name() -> None:
+    assert read_settings({**LEAST, "POD_NAME": "demo-gateway-1"}).pod_name == "demo-gateway-1"
+
+
 def test_limits_and_keys_are_optional() -> None:
     settings = read_settings(LEAST)
     assert (settings.api_keys, settings.max_choices, settings.request_seconds) == (None, 1024, 600)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from kubernetes import client, config
 
 from moe_api import names
 from moe_api.report import GpuHealth, Report, SeatReport
@@ -164,18 +165,18 @@ def test_a_worker_may_change_its_own_pods_report_and_nothing_else(
     installed.apply(namespace, small(namespace))
     installed.until(lambda: len(hands.pods()) == 2, "both pods exist")
     mine, other = hands.pods()
-    config = tmp_path / "kubeconfig"
-    config.write_text(config_of(installed, token(installed, namespace, "small-moe-worker", mine)))
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(config_of(installed, token(installed, namespace, "small-moe-worker", mine)))
 
     def refusal(*arguments: str) -> str:
-        command = [installed.binaries["kubectl"], f"--kubeconfig={config}", "-n", namespace, *arguments]
+        command = [installed.binaries["kubectl"], f"--kubeconfig={kubeconfig}", "-n", namespace, *arguments]
         return subprocess.run([str(word) for word in command], capture_output=True, text=True).stderr
 
     own, another = mine["metadata"]["name"], other["metadata"]["name"]
     report = f"{names.ANNOTATION_REPORT}={{}}"
     assert refusal("annotate", "pod", own, "--overwrite", report) == ""
     assert "own pod only" in refusal("annotate", "pod", another, "--overwrite", report)
-    assert "may change moe-operator.dev/report only" in refusal("annotate", "pod", own, "more=1")
+    assert "gateway may change moe-operator.dev/report only" in refusal("annotate", "pod", own, "more=1")
     assert "labels" in refusal("label", "pod", own, "more=1")
     image = '[{"op":"replace","path":"/spec/containers/0/image","value":"evil"}]'
     assert "spec" in refusal("patch", "pod", own, "--type=json", "-p", image)
@@ -184,6 +185,35 @@ def test_a_worker_may_change_its_own_pods_report_and_nothing_else(
     stage = mine["metadata"]["ownerReferences"][0]["name"]
     assert "forbidden" in refusal("annotate", "moestage", stage, "more=1")
     assert refusal("get", "moestages") == ""
+
+
+def test_a_gateway_may_report_on_its_own_pod_and_nothing_else(
+    installed: LocalCluster, namespace: str, tmp_path: Path
+) -> None:
+    body = small(namespace)
+    body["spec"]["gateway"] = {"replicas": 1}
+    installed.apply(namespace, body)
+    ours = f"{names.LABEL_APP_COMPONENT}={names.COMPONENT_GATEWAY}"
+    installed.until(lambda: len(installed.list(namespace, "pods", ours)) == 1, "the gateway's pod exists")
+    installed.until(lambda: len(Hands(installed, namespace).pods()) == 2, "the workers' pods exist")
+    (mine,), another = installed.list(namespace, "pods", ours), Hands(installed, namespace).pods()[0]
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(config_of(installed, token(installed, namespace, "small-moe-gateway", mine)))
+    # kubectl reads a pod before it patches it, which a gateway may not.
+    api = client.CoreV1Api(config.new_client_from_config(str(kubeconfig)))
+
+    def refusal(pod: Json, metadata: Json) -> str:
+        try:
+            api.patch_namespaced_pod(pod["metadata"]["name"], namespace, {"metadata": metadata})
+        except client.ApiException as error:
+            return str(error.body)
+        return ""
+
+    report = {"annotations": {names.ANNOTATION_REPORT: "{}"}}
+    assert refusal(mine, report) == ""
+    assert "own pod only" in refusal(another, report)
+    assert "may change moe-operator.dev/report only" in refusal(mine, {"annotations": {"more": "1"}})
+    assert "labels" in refusal(mine, {"labels": {"more": "1"}})
 
 
 def _are_committed(hands: Hands) -> bool:

@@ -1,4 +1,5 @@
-"""The gateway's only way to the API server: the first stages of its deployment, listed and watched for ever.
+"""The gateway's only way to the API server: the first stages of its deployment, listed and watched for ever, and the
+report on its own pod.
 
 While the API server is away nothing is said, so what was known last stands. Foreign objects become MoEStages here.
 """
@@ -20,6 +21,8 @@ from moe_gateway.settings import SettingsError
 logger = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 60  # also how long a silent connection goes unnoticed at most
+_REPORT_SECONDS = 5
+_MERGE_PATCH = "application/merge-patch+json"
 _FIRST_BACKOFF_SECONDS = 0.05
 _LONGEST_BACKOFF_SECONDS = 0.5
 
@@ -37,6 +40,33 @@ def in_cluster_configuration() -> ApiConfiguration:
             f"{error} The gateway runs as a pod with a service account; the operator creates it."
         ) from error
     return configuration
+
+
+class PodReport:
+    """The report annotation of the gateway's own pod."""
+
+    def __init__(self, configuration: ApiConfiguration, *, namespace: str, pod_name: str, pod_uid: str) -> None:
+        self._configuration = configuration
+        self._namespace = namespace
+        self._pod_name = pod_name
+        self._pod_uid = pod_uid
+
+    async def write(self, text: str) -> bool:
+        """Whether it was written; why not is logged."""
+        metadata = {"uid": self._pod_uid, "annotations": {names.ANNOTATION_REPORT: text}}
+        try:
+            async with client.ApiClient(self._configuration) as api_client:
+                await client.CoreV1Api(api_client).patch_namespaced_pod(
+                    self._pod_name,
+                    self._namespace,
+                    {"metadata": metadata},
+                    _content_type=_MERGE_PATCH,
+                    _request_timeout=_REPORT_SECONDS,
+                )
+        except (client.ApiException, ClientError, OSError, TimeoutError) as error:
+            logger.warning("the report on pod %s was not written: %s", self._pod_name, _brief(error))
+            return False
+        return True
 
 
 class StageWatch:

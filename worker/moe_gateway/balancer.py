@@ -176,7 +176,7 @@ class Balancer:
         """Another head may have room. Where none has, a request that has not begun is turned away, others wait."""
         self._release(head, place)
         place.avoid |= {head.link.key}
-        if not self._heads.keys() <= place.avoid:
+        if any(place.generation.replica in (None, key.replica) for key in self._heads.keys() - place.avoid):
             self._place(place)
         elif place.generation.tokens:
             place.avoid = frozenset()
@@ -207,6 +207,7 @@ class Balancer:
         loads = [
             HeadLoad(key=key, num_lanes=head.link.num_lanes, num_outstanding=head.num_outstanding)
             for key, head in self._heads.items()
+            if place.generation.replica in (None, key.replica)
         ]
         key = choose(loads, avoid=place.avoid, first=self._first, prefix=place.prefix)
         if key is None:

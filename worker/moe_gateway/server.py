@@ -10,9 +10,10 @@ from collections.abc import Iterable
 import uvicorn
 
 from moe_api.stage import MoEStage
-from moe_gateway.api import ApiConfiguration, StageWatch
+from moe_gateway.api import ApiConfiguration, PodReport, StageWatch
 from moe_gateway.app import build_app
 from moe_gateway.balancer import Balancer
+from moe_gateway.canaries import Canaries, CanaryLimits
 from moe_gateway.chat import ChatTemplate
 from moe_gateway.draining import DrainingServer
 from moe_gateway.errors import going_away
@@ -28,6 +29,7 @@ from moe_wire.handshake import read_secret
 logger = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.1
+_LEAST_BETWEEN_REPORTS_SECONDS = 0.5
 
 
 async def serve(settings: Settings, configuration: ApiConfiguration) -> None:
@@ -38,18 +40,24 @@ async def serve(settings: Settings, configuration: ApiConfiguration) -> None:
     )
     metrics.follow(balancer)
     pool = HeadPool(_credentials(settings), balancer)
+    service = build_service(settings, balancer)
+    canaries = _canaries(settings, service)
     watch = StageWatch(
         configuration,
         namespace=settings.namespace,
         deployment=settings.deployment,
-        on_stages=lambda stages: _follow(pool, stages),
+        on_stages=lambda stages: _follow(pool, canaries, tuple(stages)),
     )
-    server = _http_server(settings, build_service(settings, balancer), metrics)
+    report = PodReport(
+        configuration, namespace=settings.namespace, pod_name=settings.pod_name, pod_uid=settings.pod_uid
+    )
+    server = _http_server(settings, service, metrics)
     # uvicorn sends itself the signal again once it has drained; leaving with 0 is what was asked for.
     signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         async with asyncio.TaskGroup() as group:
-            background = [group.create_task(watch.run()), group.create_task(_tick(balancer))]
+            parts = (watch.run(), _tick(balancer, canaries), _tell(canaries, report))
+            background = [group.create_task(part) for part in parts]
             await server.serve_and_drain()
             for task in background:
                 task.cancel()
@@ -102,15 +110,35 @@ def _http_server(settings: Settings, service: Service, metrics: Metrics) -> Drai
 
 def _credentials(settings: Settings) -> Credentials:
     return Credentials(
-        secret=read_secret(settings.secret_file.read_bytes()), deployment=settings.deployment, pod_uid=settings.pod_uid
+        secret=read_secret(settings.secret_file.read_bytes()),
+        deployment=settings.deployment,
+        pod_uid=settings.pod_uid,
+        address=settings.host,
     )
 
 
-def _follow(pool: HeadPool, stages: Iterable[MoEStage]) -> None:
+def _canaries(settings: Settings, service: Service) -> Canaries:
+    limits = CanaryLimits(vocab_size=service.text_model.vocab_size, max_sequence_length=settings.max_sequence_length)
+    return Canaries(service.balancer, now=time.monotonic, pod_name=settings.pod_name, limits=limits)
+
+
+def _follow(pool: HeadPool, canaries: Canaries, stages: Iterable[MoEStage]) -> None:
     pool.apply(head_targets(stages))
+    canaries.follow(stages)
 
 
-async def _tick(balancer: Balancer) -> None:
+async def _tick(balancer: Balancer, canaries: Canaries) -> None:
     while True:
         await asyncio.sleep(_TICK_SECONDS)
         balancer.tick()
+        canaries.step()
+
+
+async def _tell(canaries: Canaries, report: PodReport) -> None:
+    """What is new of a drill; without one nothing is written."""
+    told = None
+    while True:
+        await asyncio.sleep(_LEAST_BETWEEN_REPORTS_SECONDS)
+        news = canaries.report
+        if news is not None and news != told and await report.write(news.to_json()):
+            told = news

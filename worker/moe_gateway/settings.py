@@ -21,6 +21,7 @@ class Settings:
     api_keys: Path | None
     host: str
     port: int
+    pod_name: str
     pod_uid: str
     hold_seconds: float
     drain_seconds: float
@@ -42,6 +43,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         api_keys=Path(keys) if (keys := env.get("MOE_API_KEYS")) else None,
         host=env.get("POD_IP") or "0.0.0.0",
         port=int(_number(env, "MOE_PORT", 8000)),
+        pod_name=env.get("POD_NAME", ""),
         pod_uid=env.get("POD_UID", ""),
         hold_seconds=_number(env, "MOE_HOLD_SECONDS", 30, least=0),
         drain_seconds=_number(env, "MOE_DRAIN_SECONDS", 25),
