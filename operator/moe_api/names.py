@@ -24,9 +24,10 @@ LABEL_APP_INSTANCE = "app.kubernetes.io/instance"
 LABEL_APP_COMPONENT = "app.kubernetes.io/component"
 LABEL_APP_MANAGED_BY = "app.kubernetes.io/managed-by"
 ANNOTATION_REPORT = f"{GROUP}/report"
-# On a MoEStage, read by the operator alone: the MoEDeployment spec it was made for, and its layout as planned.
+# On a MoEStage, read by the operator alone: the MoEDeployment spec it is for, its layout as planned, counted loads.
 ANNOTATION_ACCEPTED = f"{GROUP}/accepted-spec"
 ANNOTATION_HOME = f"{GROUP}/home-layout"
+ANNOTATION_LOADS = f"{GROUP}/loads"
 FINALIZER = f"{GROUP}/cleanup"
 
 APP_NAME = "moe"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any
 
 from moe_api.deployment import MoEDeployment
@@ -24,7 +24,7 @@ async def act_on_stage(api: Api, snapshot: StageSnapshot, decision: StageDecisio
     """Commit, and create and delete pods; returns the stage as it is after the commit."""
     writes: list[Coroutine[Any, Any, Any]] = [_create(api, snapshot, create, images) for create in decision.creates]
     writes += [_delete(api, snapshot, delete) for delete in decision.deletes]
-    committed, *_ = await _all([_commit(api, snapshot.raw, decision.commit), *writes])
+    committed, *_ = await _all([_commit(api, snapshot.raw, decision.commit, decision.notes), *writes])
     raw: Json = committed
     return raw
 
@@ -54,11 +54,15 @@ async def _all(writes: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
     return done
 
 
-async def _commit(api: Api, raw: Json, spec: MoEStageSpec | None) -> Json:
-    """Put the next spec in, at the resourceVersion that was read."""
-    if spec is None:
+async def _commit(api: Api, raw: Json, spec: MoEStageSpec | None, notes: Mapping[str, str] | None = None) -> Json:
+    """Put the next spec and the notes in, at the resourceVersion that was read."""
+    if spec is None and not notes:
         return raw
-    body = _without_managed_fields(raw) | {"spec": spec.dump()}
+    body = _without_managed_fields(raw)
+    if notes:
+        body["metadata"]["annotations"] = body["metadata"].get("annotations", {}) | dict(notes)
+    if spec is not None:
+        body["spec"] = spec.dump()
     return await api.replace(resources.STAGES, body)
 
 

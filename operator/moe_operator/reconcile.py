@@ -17,6 +17,7 @@ from moe_operator.clock import Clock
 from moe_operator.decide.actions import Event, StageDecision
 from moe_operator.decide.deployment import decide_deployment
 from moe_operator.decide.drill import rehearse
+from moe_operator.decide.placement import follow_loads
 from moe_operator.decide.stage import decide_stage
 from moe_operator.desire.settings import Images
 from moe_operator.events import condition_events, controller_reference, post, reference
@@ -59,7 +60,7 @@ class Reconciler:
         snapshot = await observe_stage(self.api, key.namespace, key.name)
         if snapshot is None:
             return None
-        decision = decide_stage(snapshot, self.clock.now())
+        decision = follow_loads(decide_stage(snapshot, self.clock.now()), snapshot, self.clock.now())
         raw = await act_on_stage(self.api, snapshot, decision, self.images)
         after = replace(snapshot, raw=raw, stage=MoEStage.load(raw))
         await self._tell_of_stage(after, decision, seen)

@@ -29,6 +29,15 @@ def expert_rates(shape: ModelShape, loads: Loads) -> Rates:
     }
 
 
+def counted_rates(counts: Mapping[int, float], *, experts: int, chosen: int) -> Rates:
+    """The rates of counted experts, by global id; `experts` are those of a layer, and layers are counted as a whole."""
+    rates: dict[int, float] = {}
+    for layer in sorted({expert // experts for expert in counts}):
+        ids = range(layer * experts, (layer + 1) * experts)
+        rates.update(zip(ids, _rates_of_counts(tuple(counts[expert] for expert in ids), chosen), strict=True))
+    return rates
+
+
 def is_uniform(rates: Rates) -> bool:
     """Whether no expert is chosen more often than another."""
     return len(set(rates.values())) <= 1

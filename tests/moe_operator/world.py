@@ -5,7 +5,7 @@ Nothing here waits: `settle` lets everybody act in turn until nothing changes an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from moe_api import names
-from moe_api.report import GpuHealth, Report, SeatReport
+from moe_api.conditions import rfc3339_micro
+from moe_api.report import ExpertLoad, GpuHealth, Report, SeatReport
 from moe_api.stage import MoEStage
 from moe_operator import errors, resources
 from moe_operator.api import Json
@@ -73,6 +74,8 @@ class World:
         self.clock = ManualClock()
         self.reconciler = Reconciler(api=self.api, clock=self.clock, images=IMAGES)
         self.bad_gpus: dict[tuple[str, int], str] = {}
+        self._states: dict[tuple[str, int], tuple[str, str]] = {}
+        self.counted: dict[int, dict[int, int]] = {}
         self.gateway_runs = True
         self.waits: dict[Key, float] = {}
         documents = yaml.safe_load_all((EXAMPLES / "small.yaml").read_text())
@@ -154,19 +157,40 @@ class World:
         """What the pod's supervisor would say; loading takes no time here."""
         uid, node = pod["metadata"]["uid"], pod["spec"]["nodeName"]
         seats = [self._seat(s.rank, s.gpu, node, stage) for s in stage.spec.ranks if s.pod_uid == uid]
-        return Report(epoch=stage.metadata.generation, seats=seats)
+        return Report(epoch=stage.metadata.generation, seats=[self._timed(uid, seat) for seat in seats])
+
+    def _timed(self, uid: str, seat: SeatReport) -> SeatReport:
+        """The report with the time at which the seat's state became what it is."""
+        state, since = self._states.get((uid, seat.rank), ("", ""))
+        if state != seat.state:
+            since = rfc3339_micro(self.clock.now())
+        self._states[uid, seat.rank] = (seat.state, since)
+        return seat.model_copy(update={"since": since})
 
     def _seat(self, rank: int, gpu: int, node: str, stage: MoEStage) -> SeatReport:
         bad = self.bad_gpus.get((node, gpu))
         if bad is not None:
-            since = "2026-01-01T00:00:00Z"
             health = GpuHealth(index=gpu, healthy=False, reason=bad)
-            return SeatReport(rank=rank, incarnation=1, state="failed", gpu=health, since=since)
+            return SeatReport(rank=rank, incarnation=1, state="failed", gpu=health)
         held = [e.expert for e in stage.spec.experts if rank in (*e.ranks, *e.loading)]
+        served = [ExpertLoad(expert=expert, tokens=n) for expert, n in sorted(self.counted.get(rank, {}).items())]
         address = f"127.0.0.1:{4000 + rank}"
         return SeatReport(
-            rank=rank, incarnation=1, address=address, state="serving", experts=held, gpu=GpuHealth(index=gpu)
+            rank=rank,
+            incarnation=1,
+            address=address,
+            state="serving",
+            experts=held,
+            gpu=GpuHealth(index=gpu),
+            served=served,
         )
+
+    async def serve(self, tokens: Mapping[int, int]) -> None:
+        """Requests choose each expert so many times; its hosts share them evenly, and count them."""
+        for expert in [expert for stage in await self.stages() for expert in stage.spec.experts]:
+            for rank in expert.ranks:
+                counts = self.counted.setdefault(rank, {})
+                counts[expert.expert] = counts.get(expert.expert, 0) + tokens[expert.expert] // len(expert.ranks)
 
     async def _run_gateway(self) -> None:
         for gateway in await self.api.list_objects(resources.GATEWAYS, NAMESPACE, {}):

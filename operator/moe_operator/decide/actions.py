@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from moe_api.deployment import DrillStatus
@@ -64,10 +65,12 @@ class Relocation:
 class StageDecision:
     """What to do about one stage; empty when it is as it should be. `commit` is the whole next spec.
 
+    `notes` are annotations of the stage to write, in one write with the commit.
     `look_again` is when time alone may change the decision: a wait that ends then.
     """
 
     commit: MoEStageSpec | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
     creates: tuple[CreatePod, ...] = ()
     deletes: tuple[DeletePod, ...] = ()
     relocations: tuple[Relocation, ...] = ()
@@ -76,7 +79,7 @@ class StageDecision:
 
     @property
     def is_empty(self) -> bool:
-        return self.commit is None and not self.creates and not self.deletes
+        return self.commit is None and not self.notes and not self.creates and not self.deletes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,111 @@
+"""Placement that follows the counted load: spare copies go to what is hot, and nothing is written in between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moe_api.loads import CountedLoads
+from tests.moe_operator.world import World
+
+EVEN = dict.fromkeys(range(8), 1000)
+HOT = EVEN | {3: 4000}
+
+
+async def settled(**experts: Any) -> World:
+    """Two stages of four ranks and four experts each; what is not asked for is as the defaults are."""
+    world = World(lambda spec: spec.update(experts=experts))
+    await world.settle()
+    return world
+
+
+async def hosts(world: World) -> dict[int, list[int]]:
+    return {expert.expert: expert.ranks for stage in await world.stages() for expert in stage.spec.experts}
+
+
+async def test_a_spare_copy_moves_to_the_expert_that_turns_out_to_be_hot() -> None:
+    world = await settled(spareCopies=1, rebalance={"everySeconds": 10})
+    before = await hosts(world)
+    assert [len(ranks) for ranks in before.values()] == [2, 1, 1, 1, 2, 1, 1, 1]
+
+    await world.serve(HOT)
+    await world.settle()
+
+    after = await hosts(world)
+    assert [len(ranks) for ranks in after.values()] == [1, 1, 1, 2, 2, 1, 1, 1]
+    assert after[4] == before[4]
+    assert (await world.conditions())["Degraded"] == "False Healthy"
+    (event,) = [event for event in await world.events() if event.startswith("Rebalanced")]
+    # Every token chooses expert 3 and a third of them each other one: its rank does 1 of 2 / 4 in prefill. Then it is
+    # decode that is uneven: a batch reads all of a rank's experts, two on one rank where five copies are on four.
+    assert event == (
+        "Rebalanced: the busiest rank has 2.00 times the mean to do,"
+        " and 1.60 times once experts 2, 3 are loaded elsewhere"
+    )
+
+
+async def test_a_steady_load_moves_nothing_more_and_is_noted_once_a_round() -> None:
+    world = await settled(spareCopies=1, rebalance={"everySeconds": 10})
+    await world.serve(HOT)
+    await world.settle()
+    at_rest, writes = await hosts(world), len(world.api.writes)
+
+    await world.serve(HOT)
+    await world.settle()
+    assert world.api.writes[writes:] == []
+
+    world.clock.seconds += 10
+    await world.settle()
+    assert [verb for verb, _ in world.api.writes[writes:]] == ["replace", "replace"]
+    assert await hosts(world) == at_rest
+
+
+async def test_nothing_follows_the_load_unless_it_is_asked_for() -> None:
+    world = await settled(spareCopies=1)
+    before, writes = await hosts(world), len(world.api.writes)
+
+    await world.serve(HOT)
+    await world.settle()
+
+    assert await hosts(world) == before
+    assert world.api.writes[writes:] == []
+
+
+async def test_a_few_tokens_are_no_reason_to_move() -> None:
+    world = await settled(spareCopies=1, rebalance={"everySeconds": 10})
+    before = await hosts(world)
+
+    await world.serve({expert: number // 100 for expert, number in HOT.items()})
+    await world.settle()
+
+    assert await hosts(world) == before
+    assert CountedLoads.of((await world.stages())[0]).tokens[3] == 40
+
+
+async def test_balance_waits_until_everything_is_healed() -> None:
+    world = await settled(spareCopies=1, rebalance={"everySeconds": 10})
+    status = (await world.stages())[0].status.ranks[1]
+    assert status.node is not None
+    world.bad_gpus[status.node, status.gpu] = "XID 79"
+    await world.settle()
+    await world.serve(HOT)
+    world.clock.seconds += 30
+    await world.settle()
+    assert not [event for event in await world.events() if event.startswith("Rebalanced")]
+
+    world.bad_gpus.clear()
+    world.clock.seconds += 30
+    await world.settle()
+    await world.serve(HOT)
+    world.clock.seconds += 30
+    await world.settle()
+    assert [len(ranks) for ranks in (await hosts(world)).values()][:4] == [1, 1, 1, 2]
+
+
+async def test_how_often_loads_are_told_reaches_running_stages() -> None:
+    world = await settled()
+    assert [stage.spec.loads_every_seconds for stage in await world.stages()] == [600, 600]
+
+    await world.edit(lambda spec: spec.update(experts={"rebalance": {"everySeconds": 30}}))
+    await world.settle()
+
+    assert [stage.spec.loads_every_seconds for stage in await world.stages()] == [30, 30]
