@@ -216,6 +216,11 @@ def pod_labels(deployment: str, replica: int, stage: int, node_rank: int) -> dic
     return {**stage_labels(deployment, replica, stage), LABEL_NODE_RANK: str(node_rank)}
 
 
+def holding_label(is_holding: bool) -> dict[str, str]:
+    """On a stage's pod: whether its stage's PodDisruptionBudget protects it."""
+    return {LABEL_HOLDING: "true" if is_holding else "false"}
+
+
 def gateway_annotations() -> dict[str, str]:
     """Where a Prometheus that looks for annotations finds the metrics."""
     return {

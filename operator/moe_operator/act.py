@@ -7,11 +7,12 @@ import secrets
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any
 
+from moe_api import names
 from moe_api.deployment import MoEDeployment
 from moe_api.stage import MoEStage, MoEStageSpec
 from moe_operator import errors, resources
 from moe_operator.api import Api, Json, Resource
-from moe_operator.decide.actions import CreatePod, DeletePod, DeploymentDecision, StageDecision
+from moe_operator.decide.actions import CreatePod, DeletePod, DeploymentDecision, MarkPod, StageDecision
 from moe_operator.desire.access import secret
 from moe_operator.desire.pods import pod
 from moe_operator.desire.settings import Images
@@ -24,6 +25,7 @@ async def act_on_stage(api: Api, snapshot: StageSnapshot, decision: StageDecisio
     """Commit, and create and delete pods; returns the stage as it is after the commit."""
     writes: list[Coroutine[Any, Any, Any]] = [_create(api, snapshot, create, images) for create in decision.creates]
     writes += [_delete(api, snapshot, delete) for delete in decision.deletes]
+    writes += [_mark(api, snapshot, mark) for mark in decision.marks]
     committed, *_ = await _all([_commit(api, snapshot.raw, decision.commit, decision.notes), *writes])
     raw: Json = committed
     return raw
@@ -74,8 +76,23 @@ async def _create(api: Api, snapshot: StageSnapshot, create: CreatePod, images: 
         node_rank=create.node_rank,
         attempt=create.attempt,
         avoid=create.avoid,
+        is_holding=create.is_holding,
     )
     await api.create(resources.PODS, body)
+
+
+async def _mark(api: Api, snapshot: StageSnapshot, mark: MarkPod) -> None:
+    """Only this one label, and only of this one pod: by its uid nothing is made anew that has gone meanwhile."""
+    metadata = {
+        "name": mark.name,
+        "namespace": snapshot.stage.metadata.namespace,
+        "uid": mark.uid,
+        "labels": names.holding_label(mark.is_holding),
+    }
+    try:
+        await api.apply(resources.PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata})
+    except (errors.NotFound, errors.Conflict):
+        return  # It is gone, and with it what there was to protect.
 
 
 async def _delete(api: Api, snapshot: StageSnapshot, delete: DeletePod) -> None:

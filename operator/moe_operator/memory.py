@@ -57,6 +57,9 @@ class MemoryApi:
 
     async def apply(self, resource: Resource, body: Json) -> Json:
         place = self._place(resource, body)
+        uid = body["metadata"].get("uid")
+        if uid is not None and (place not in self._objects or self._objects[place]["metadata"]["uid"] != uid):
+            raise errors.Conflict(f"{place} has another uid, or is gone")
         if place not in self._objects:
             return await self.create(resource, body)
         self._write("apply", place)

@@ -50,11 +50,12 @@ async def observe_stage(api: Api, namespace: str, name: str) -> StageSnapshot | 
 
 async def observe_deployment(api: Api, namespace: str, name: str) -> DeploymentSnapshot | None:
     """The MoEDeployment, its stages, its other objects and the nodes; None when it is gone or going."""
-    raw, stages, nodes, owned = await asyncio.gather(
+    raw, stages, nodes, owned, budgets = await asyncio.gather(
         _get(api, resources.DEPLOYMENTS, namespace, name),
         api.list_objects(resources.STAGES, namespace, {names.LABEL_DEPLOYMENT: name}),
         api.list_objects(resources.NODES, None, {}),
         _owned(api, namespace, name),
+        api.list_objects(resources.BUDGETS, namespace, {}),
     )
     if raw is None or raw["metadata"].get("deletionTimestamp"):
         return None
@@ -72,6 +73,7 @@ async def observe_deployment(api: Api, namespace: str, name: str) -> DeploymentS
         stages=own_stages,
         gateways=await _gateways(api, namespace, name) if may_drill else (),
         owned=owned,
+        budgets={budget["metadata"]["name"]: budget for budget in budgets},
         nodes=tuple(map(read_node, nodes)),
     )
 

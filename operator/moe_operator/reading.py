@@ -80,6 +80,7 @@ def _read_pod(raw: Json) -> Pod | None:
         phase=status.get("phase", "Pending"),
         is_deleting="deletionTimestamp" in metadata,
         is_ready=_has_condition(status, "Ready"),
+        is_holding=metadata.get("labels", {}).get(names.LABEL_HOLDING) == "true",
         waiting=_waiting(status),
         unhealthy_devices=_unhealthy_devices(status),
         report=_report(metadata.get("annotations", {}).get(names.ANNOTATION_REPORT)),

@@ -17,8 +17,9 @@ SERVICE_ACCOUNTS = Resource(group="", version="v1", plural="serviceaccounts", ki
 EVENTS = Resource(group="", version="v1", plural="events", kind="Event")
 GATEWAYS = Resource(group="apps", version="v1", plural="deployments", kind="Deployment")
 ROLE_BINDINGS = Resource(group="rbac.authorization.k8s.io", version="v1", plural="rolebindings", kind="RoleBinding")
+BUDGETS = Resource(group="policy", version="v1", plural="poddisruptionbudgets", kind="PodDisruptionBudget")
 
-OWNED = (SERVICE_ACCOUNTS, ROLE_BINDINGS, GATEWAYS, SERVICES)
+OWNED = (SERVICE_ACCOUNTS, ROLE_BINDINGS, GATEWAYS, SERVICES, BUDGETS)
 
 
 def by_kind(kind: str) -> Resource:

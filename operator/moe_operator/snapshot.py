@@ -28,6 +28,8 @@ class Pod:
     phase: str = "Pending"
     is_deleting: bool = False
     is_ready: bool = False
+    is_holding: bool = False
+    """Whether its label says that it holds experts or lanes."""
     waiting: str = ""
     unhealthy_devices: tuple[str, ...] = ()
     report: Report | None = None
@@ -94,5 +96,7 @@ class DeploymentSnapshot:
     invalid: str = ""
     stages: tuple[MoEStage, ...] = ()
     owned: Mapping[tuple[str, str], Json | None] = field(default_factory=dict)
+    budgets: Mapping[str, Json] = field(default_factory=dict)
+    """The namespace's PodDisruptionBudgets, by name."""
     nodes: tuple[Node, ...] = ()
     gateways: tuple[GatewayPod, ...] = ()

@@ -16,11 +16,21 @@ from moe_planner.result import Check
 
 @dataclass(frozen=True, kw_only=True)
 class CreatePod:
-    """A pod of a node rank; `avoid` are nodes with a quarantined GPU."""
+    """A pod of a node rank; `avoid` are nodes with a quarantined GPU. `is_holding`: as in MarkPod."""
 
     node_rank: int
     attempt: int
     avoid: tuple[str, ...] = ()
+    is_holding: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarkPod:
+    """Whether the pod holds experts or lanes: then its stage's PodDisruptionBudget lets nobody evict it."""
+
+    name: str
+    uid: str
+    is_holding: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +83,14 @@ class StageDecision:
     notes: Mapping[str, str] = field(default_factory=dict)
     creates: tuple[CreatePod, ...] = ()
     deletes: tuple[DeletePod, ...] = ()
+    marks: tuple[MarkPod, ...] = ()
     relocations: tuple[Relocation, ...] = ()
     events: tuple[Event, ...] = ()
     look_again: datetime | None = None
 
     @property
     def is_empty(self) -> bool:
-        return self.commit is None and not self.notes and not self.creates and not self.deletes
+        return self.commit is None and not self.notes and not (self.creates or self.deletes or self.marks)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,10 +18,12 @@ from moe_operator.decide.changes import is_same_layout, refused_change, refused_
 from moe_operator.decide.nodes import inputs_on
 from moe_operator.decide.upkeep import stage_writes
 from moe_operator.desire.access import access_objects
+from moe_operator.desire.disruption import disruption_budget
 from moe_operator.desire.gateway import gateway_objects
 from moe_operator.desire.owner import is_owned_by
 from moe_operator.desire.settings import Images
 from moe_operator.desire.stages import new_stage
+from moe_operator.resources import BUDGETS
 from moe_operator.snapshot import DeploymentSnapshot
 from moe_planner.errors import PlanError
 from moe_planner.result import Plan
@@ -133,10 +135,14 @@ def _upkeep(
 ) -> dict[str, Any]:
     """The objects beside new and old stages, as far as they are not as they should be."""
     desired = [*access_objects(deployment), *gateway_objects(deployment, images)]
+    budgets = [disruption_budget(stage) for stage in snapshot.stages if not stage.metadata.is_deleting]
     secret = (names.secret_name(deployment.metadata.name),)
     return {
         "needs_secret": snapshot.owned[("Secret", *secret)] is None,
-        "applies": tuple(body for body in desired if _differs(body, snapshot.owned[_identity(body)])),
+        "applies": (
+            *(body for body in desired if _differs(body, snapshot.owned[_identity(body)])),
+            *(body for body in budgets if _differs(body, snapshot.budgets.get(body["metadata"]["name"]))),
+        ),
         "commits": stage_writes(snapshot, deployment.spec, planned),
     }
 
@@ -159,11 +165,11 @@ def _differs(desired: Any, observed: Any) -> bool:
 def _owner_conflict(snapshot: DeploymentSnapshot) -> str:
     """An object that is in the way and belongs to somebody else, in words."""
     metadata = snapshot.raw["metadata"]
-    for (kind, name), observed in snapshot.owned.items():
-        if observed is None or is_owned_by(observed, metadata["uid"]):
+    for kind, name, observed, owner in _with_owners(snapshot):
+        if observed is None or is_owned_by(observed, owner["uid"]):
             continue
-        if _is_leftover(observed, metadata["name"]):
-            raise errors.Conflict(f"{kind} {name} belongs to a deleted MoEDeployment of the same name and is going")
+        if _is_leftover(observed, owner["name"]):
+            raise errors.Conflict(f"{kind} {name} belongs to a deleted object of its owner's name and is going")
         return (
             f"{kind} {metadata['namespace']}/{name} exists and does not belong to this MoEDeployment; it is not"
             " touched; delete or rename it, or rename the MoEDeployment"
@@ -171,9 +177,19 @@ def _owner_conflict(snapshot: DeploymentSnapshot) -> str:
     return ""
 
 
+def _with_owners(snapshot: DeploymentSnapshot) -> Iterable[tuple[str, str, Json | None, Json]]:
+    """Kind and name of every object that is ours or in our way, the object, and the metadata of who should own it."""
+    for (kind, name), observed in snapshot.owned.items():
+        yield kind, name, observed, snapshot.raw["metadata"]
+    for stage in snapshot.stages:
+        name = stage.metadata.name
+        yield BUDGETS.kind, name, snapshot.budgets.get(name), {"name": name, "uid": stage.metadata.uid}
+
+
 def _is_leftover(observed: Json, name: str) -> bool:
     references = observed["metadata"].get("ownerReferences", [])
-    return any(r["kind"] == names.DEPLOYMENT_KIND and r["name"] == name and r.get("controller") for r in references)
+    kinds = (names.DEPLOYMENT_KIND, names.STAGE_KIND)
+    return any(r["kind"] in kinds and r["name"] == name and r.get("controller") for r in references)
 
 
 def _refusal(reason: Reason, message: str) -> Verdict:

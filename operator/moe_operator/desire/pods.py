@@ -24,8 +24,9 @@ def pod(
     node_rank: int,
     attempt: int,
     avoid: Sequence[str] = (),
+    is_holding: bool = True,
 ) -> Json:
-    """The pod of one node rank. `avoid` are nodes with a quarantined GPU."""
+    """The pod of one node rank. `avoid` are nodes with a quarantined GPU; `is_holding` says whether it is protected."""
     spec = stage.spec
     seats = [rank for rank in spec.ranks if _node_rank(rank) == node_rank]
     preferred = next((seat.node for seat in seats if seat.node), None)
@@ -36,7 +37,7 @@ def pod(
         "metadata": metadata(
             stage.metadata.namespace,
             names.pod_name(stage.metadata.name, node_rank, attempt),
-            names.pod_labels(spec.deployment, spec.replica, spec.stage, node_rank),
+            names.pod_labels(spec.deployment, spec.replica, spec.stage, node_rank) | names.holding_label(is_holding),
             owner_of(stage),
         ),
         "spec": {
