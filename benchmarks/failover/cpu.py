@@ -1,7 +1,7 @@
 """Who used how much CPU time, by what a process is to the system. Reads /proc; knows how moe-local starts pods."""
 
 import os
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +53,7 @@ def roles(cluster: Cluster, ranks: Iterable[int]) -> dict[int, str]:
 
 def by_role(named: Mapping[int, str], before: Mapping[int, Process]) -> dict[str, float]:
     """CPU seconds since `before` of those that still live."""
-    used: Counter[str] = Counter()
+    used: dict[str, float] = defaultdict(float)
     for pid, process in read_processes().items():
         if pid in named:
             used[named[pid]] += process.seconds - (before[pid].seconds if pid in before else 0.0)

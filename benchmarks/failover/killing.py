@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from benchmarks.failover.bench import Bench
 from benchmarks.failover.crowd import Asked, Crowd
+from benchmarks.failover.journal import Record
 from benchmarks.failover.kills import Kill, choose
 from benchmarks.failover.phases import phases
-from benchmarks.failover.stalls import bins, is_through, longest_gap, num_tokens
+from benchmarks.failover.stalls import bins, is_through, longest_gap, num_tokens, spread
 from demo.observe import Seat
 
 WINDOW_S = 10.0
@@ -49,16 +50,15 @@ def _kill(bench: Bench, crowd: Crowd, part: str, how: str) -> None:
     )
     record = _look(bench, crowd, running, kill, seats)
     bench.journal.add("kill", part=part, **record)
-    waits = [f"{1000 * one:.0f}" for one in record["own"]]
-    others = max(record["others"], default=0.0)
-    bench.show(f"{part} of rank {seat.rank}: its lane waited {waits} ms, the others at most {1000 * others:.0f} ms")
+    own, others = spread(record["own"]), spread(record["others"])
+    bench.show(f"{part} of rank {seat.rank}: its lane waited {own}, others {others}")
 
 
 def _is_over(bench: Bench, kill: Kill) -> bool:
     return phases(kill, bench.seen, None).load is not None
 
 
-def _look(bench: Bench, crowd: Crowd, running: Sequence[Asked], kill: Kill, seats: Sequence[Seat]) -> dict[str, object]:
+def _look(bench: Bench, crowd: Crowd, running: Sequence[Asked], kill: Kill, seats: Sequence[Seat]) -> Record:
     heads = {seat.rank: frozenset(seat.lanes) for seat in seats}
     lanes, ended = frozenset(kill.seat.lanes), kill.at + WINDOW_S
     own: list[tuple[float, float]] = []

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import httpx
@@ -106,7 +107,7 @@ def look_on(cluster: Cluster, deployment: str) -> Sightings:
     _follow("stages", lambda: cluster.watch("moestages", ours), found.see_stage)
     for pod in cluster.list("pods", gateways):
         name = str(pod["metadata"]["name"])
-        _follow(name, lambda name=name: cluster.follow_log(name), found.see_line)
+        _follow(name, partial(cluster.follow_log, name), found.see_line)
     return found
 
 
