@@ -13,6 +13,7 @@ from moe_worker.logs import Logger
 from moe_worker.protocol.rank import RankCore
 from moe_worker.protocol.status import RankStatus
 from moe_worker.protocol.view import View
+from moe_worker.service_times import ServiceTimes
 from moe_worker.transport.tcp import TcpTransport
 
 BEAT_S = 0.5
@@ -38,6 +39,7 @@ class RankLoop:
         transport: TcpTransport,
         control: ControlChannel,
         device: Checked,
+        times: ServiceTimes,
         clock: Callable[[], float],
         log: Logger,
     ) -> None:
@@ -45,6 +47,7 @@ class RankLoop:
         self._transport = transport
         self._control = control
         self._device = device
+        self._times = times
         self._clock = clock
         self._log = log
         self._is_woken = False
@@ -54,6 +57,7 @@ class RankLoop:
         self._num_done_told = 0
         self._told_gateways: Load | None = None
         self._next_load = 0.0
+        self._told_service_us: dict[int, int] = {}
         self._deadline: float | None = None
         self._next_beat = 0.0
         self._load_started: dict[int, float] = {}
@@ -91,10 +95,13 @@ class RankLoop:
         late_s = now - self._next_beat if self._next_beat else 0.0
         self._next_beat = now + BEAT_S
         self._control.beat()
+        self._times.tick(now)
+        self._transport.service_us = self._times.figure_us
         self._transport.beat(late_s if late_s > LATE_S else 0.0)
         is_new = self._core.num_changes() != self._num_changes_told
         if is_new or sorted(self._transport.unreachable(UNREACHABLE_S)) != self._told["unreachable"]:
             self._tell(now)
+        self._tell_service()
         if now >= self._next_load and self._core.num_done() != self._num_done_told:
             self._tell_load(now)
         load = self._core.load()
@@ -146,6 +153,14 @@ class RankLoop:
         self._told = words
         self._control.send({**words, "unreachable": sorted(unreachable.items())})
 
+    def _tell_service(self) -> None:
+        """Tell the supervisor how fast this rank and those that it watches are, where that has changed by much."""
+        figures = self._transport.peers_service_us() | {self._core.identity.rank: self._times.figure_us}
+        told = self._told_service_us
+        if figures.keys() != told.keys() or any(_differs(figures[rank], told[rank]) for rank in told):
+            self._told_service_us = figures
+            self._control.send({"service_us": sorted(figures.items())})
+
     def _tell_load(self, now: float) -> None:
         """Tell the supervisor how much there was to do."""
         self._num_done_told, self._next_load = self._core.num_done(), now + LOAD_S
@@ -167,3 +182,7 @@ class RankLoop:
             if self._terms.get(lane.lane) != lane.term:
                 self._terms[lane.lane] = lane.term
                 self._log.info(f"lane {lane.lane} begins term {lane.term:#x}")
+
+
+def _differs(one: int, other: int) -> bool:
+    return 4 * max(one, other) > 5 * min(one, other)

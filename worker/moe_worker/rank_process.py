@@ -15,6 +15,7 @@ from moe_wire.handshake import read_secret
 from moe_worker.control import ControlChannel
 from moe_worker.device.base import Device, DeviceError
 from moe_worker.device.opening import open_device
+from moe_worker.device.probe import Probe
 from moe_worker.errors import EXIT_DEVICE, EXIT_MODEL
 from moe_worker.logs import Logger
 from moe_worker.model.engine import Engine, open_engine
@@ -23,6 +24,7 @@ from moe_worker.protocol.rank import RankCore
 from moe_worker.protocol.settings import Identity
 from moe_worker.rank_loop import RankLoop
 from moe_worker.rank_settings import RankSettings
+from moe_worker.service_times import ServiceTimes, TimedCompute
 from moe_worker.transport.tcp import TcpTransport
 
 MAX_QUEUED_BYTES = 1024 * 1024 * 1024
@@ -62,9 +64,12 @@ def _serve(settings: RankSettings, control: ControlChannel, log: Logger) -> None
     transport = _make_transport(settings, log)
     engine = _open_engine(settings, device)
     who = Identity(rank=settings.rank, pod_uid=settings.pod_uid, incarnation=settings.incarnation)
-    core = RankCore(who, settings.settings(), engine, transport)
+    times = ServiceTimes(Probe(device, time.perf_counter))
+    core = RankCore(who, settings.settings(), TimedCompute(engine, times, time.perf_counter), transport)
     log.info(f"up in {(time.monotonic() - started) * 1000:.0f} ms on {device.name} at {settings.address}")
-    loop = RankLoop(core=core, transport=transport, control=control, device=device, clock=time.monotonic, log=log)
+    loop = RankLoop(
+        core=core, transport=transport, control=control, device=device, times=times, clock=time.monotonic, log=log
+    )
     os.nice(YIELD_TO_REPAIR)
     loop.run(engine.wakeup_fd)
 

@@ -100,3 +100,19 @@ def test_a_device_that_another_process_drives_is_refused_with_its_pid(file: Path
         with pytest.raises(DeviceError, match=rf"pid {other.pid}\)"):
             HealthFile(file).open()
         other.kill()
+
+
+def test_a_slow_device_works_and_says_how_slow_it_is_until_it_is_well(file: Path) -> None:
+    clock = Clock()
+    health = HealthFile(file, clock)
+    health.open()
+    assert health.slowness == 1.0
+    for now, text, slowness in ((1.0, "slow: 8\n", 8.0), (2.0, "slow: 0.5", 1.0), (3.0, "healthy\n", 1.0)):
+        file.write_text(text)
+        clock.now = now
+        health.check()
+        assert health.slowness == slowness
+    file.write_text("slow: very")
+    clock.now = 4.0
+    with pytest.raises(DeviceError, match="slow: very"):
+        health.check()

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from moe_api.report import LaneLoad
+from moe_api.report import LaneLoad, SlowPeer
 from moe_worker.supervisor.reporting import Reporter, ReportWriter
 from moe_worker.supervisor.seat import Rules, Seat
 
@@ -68,20 +68,20 @@ def test_a_report_says_the_same_until_something_changes() -> None:
     clock = iter(NOON + timedelta(seconds=second) for second in range(100))
     reporter = Reporter(lambda: next(clock))
     seats = [heard(seat(1)), heard(seat(0))]
-    first = reporter.build(3, seats, "").to_json()
-    assert reporter.build(3, seats, "").to_json() == first
+    first = reporter.build(3, seats, "", {}).to_json()
+    assert reporter.build(3, seats, "", {}).to_json() == first
 
 
 def test_since_moves_only_with_the_state_and_a_failed_seat_has_no_address() -> None:
     now = [NOON]
     reporter = Reporter(lambda: now[0])
     one = heard(seat())
-    reporter.build(3, [one], "")
+    reporter.build(3, [one], "", {})
     now[0] += timedelta(seconds=5)
     heard(one, held=[2])
-    assert reporter.build(3, [one], "").seats[0].since == "2026-01-01T12:00:00.000Z"
+    assert reporter.build(3, [one], "", {}).seats[0].since == "2026-01-01T12:00:00.000Z"
     one.exited(None, "SIGKILL", 1.0, Rules(heartbeat_seconds=2.0, restart_budget=0))
-    report = reporter.build(3, [one], "").seats[0]
+    report = reporter.build(3, [one], "", {}).seats[0]
     assert (report.state, report.address, report.since) == ("failed", "", "2026-01-01T12:00:05.000Z")
     assert (report.gpu.healthy, report.gpu.reason) == (False, "rank died 1 times in 60 s: SIGKILL")
 
@@ -90,41 +90,51 @@ def test_a_peer_is_out_of_reach_since_the_first_rank_missed_it_and_that_does_not
     now = [NOON]
     reporter = Reporter(lambda: now[0])
     seats = [heard(seat(0), unreachable=[[9, 2.0]]), heard(seat(1), unreachable=[[9, 4.0]])]
-    first = reporter.build(3, seats, "").unreachable
+    first = reporter.build(3, seats, "", {}).unreachable
     assert [(peer.rank, peer.since) for peer in first] == [(9, "2026-01-01T11:59:56.000Z")]
     now[0] += timedelta(seconds=1)
     heard(seats[0], unreachable=[[9, 3.0]])
-    assert reporter.build(3, seats, "").unreachable == first
+    assert reporter.build(3, seats, "", {}).unreachable == first
     heard(seats[0])
     heard(seats[1])
-    assert reporter.build(3, seats, "").unreachable == []
+    assert reporter.build(3, seats, "", {}).unreachable == []
 
 
 def test_ranks_of_the_own_pod_are_never_told_to_be_out_of_reach() -> None:
     seats = [heard(seat(0), unreachable=[[1, 2.0], [9, 2.0]]), heard(seat(1), unreachable=[[0, 2.0]])]
-    assert [peer.rank for peer in Reporter(lambda: NOON).build(3, seats, "").unreachable] == [9]
+    assert [peer.rank for peer in Reporter(lambda: NOON).build(3, seats, "", {}).unreachable] == [9]
 
 
 def test_loads_are_told_every_ten_minutes_and_change_no_report_in_between() -> None:
     now = [NOON]
     one, reporter = heard(seat()), Reporter(lambda: now[0])
     lane = {"lane": 0, "waiting": 1, "running": 2, "blocks": 8, "blocks_used": 4, "blocks_cached": 3}
-    before = reporter.build(3, [one], "")
+    before = reporter.build(3, [one], "", {})
     one.heard({"load": {"experts": [[5, 70], [1, 30]], "lanes": [lane]}}, 0.0)
     now[0] += timedelta(minutes=10) - timedelta(seconds=1)
-    assert reporter.build(3, [one], "") == before
+    assert reporter.build(3, [one], "", {}) == before
     now[0] += timedelta(seconds=1)
-    report = reporter.build(3, [one], "").seats[0]
+    report = reporter.build(3, [one], "", {}).seats[0]
     assert [(expert.expert, expert.tokens) for expert in report.served] == [(1, 30), (5, 70)]
     assert report.lanes == [LaneLoad(**lane)]
     one.heard({"load": {"experts": [[5, 90], [1, 30]], "lanes": []}}, 0.0)
     now[0] += timedelta(minutes=1)
-    assert reporter.build(3, [one], "").seats[0] == report
+    assert reporter.build(3, [one], "", {}).seats[0] == report
     reporter.loads_every = timedelta(seconds=30)
-    assert reporter.build(3, [one], "").seats[0].served[1].tokens == 90
+    assert reporter.build(3, [one], "", {}).seats[0].served[1].tokens == 90
+
+
+def test_who_is_slow_is_told_with_the_first_factor_until_it_is_no_longer() -> None:
+    now = [NOON]
+    reporter = Reporter(lambda: now[0])
+    first = reporter.build(3, [], "", {7: 8.04}).slow
+    assert first == [SlowPeer(rank=7, factor=8.0, since="2026-01-01T12:00:00.000Z")]
+    now[0] += timedelta(seconds=5)
+    assert reporter.build(3, [], "", {7: 9.5}).slow == first
+    assert reporter.build(3, [], "", {}).slow == []
 
 
 def test_the_first_error_is_told() -> None:
     one = seat()
     one.error = "no folder"
-    assert Reporter(lambda: NOON).build(0, [one], "").error == "no folder"
+    assert Reporter(lambda: NOON).build(0, [one], "", {}).error == "no folder"

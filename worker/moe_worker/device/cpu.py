@@ -1,5 +1,6 @@
-"""The CPU as a device. With a health file it can fail like a GPU; without one it never does."""
+"""The CPU as a device. With a health file it can fail, or be slow, like a GPU; without one it never does."""
 
+import time
 from collections.abc import Sequence
 
 import torch
@@ -14,6 +15,7 @@ class CpuDevice:
 
     def __init__(self, health: HealthFile | None) -> None:
         self._health = health
+        self._worked_until = 0.0
 
     @property
     def name(self) -> str:
@@ -37,8 +39,15 @@ class CpuDevice:
         return host_tensor(payloads, min_rows)
 
     def rows_out(self, rows: torch.Tensor, counts: Sequence[int]) -> list[Payload]:
+        if self._health and self._health.slowness > 1.0:
+            self._be_slow(self._health.slowness)
         return host_payloads(rows, counts)
 
     def close(self) -> None:
         if self._health:
             self._health.close()
+
+    def _be_slow(self, slowness: float) -> None:
+        """Take that much longer for what was computed since the last rows went out."""
+        time.sleep((time.thread_time() - self._worked_until) * (slowness - 1.0) if self._worked_until else 0.0)
+        self._worked_until = time.thread_time()

@@ -1,4 +1,5 @@
-"""A CPU device's health file: `healthy`, or `failed: <reason>`. Who drives the device holds a POSIX lock on the file.
+"""A CPU device's health file: `healthy`, `slow: <factor>` or `failed: <reason>`. Who drives the device holds a POSIX
+lock on the file.
 
 The file plays the part of a GPU's driver; who writes it, and why, is not known here.
 """
@@ -13,18 +14,22 @@ from pathlib import Path
 from moe_worker.device.base import DeviceError
 
 HEALTHY = "healthy"
+SLOW = "slow:"
 CHECK_SECONDS = 0.1
 _FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid
 
 
 class HealthFile:
-    """The lock on one health file, and its content as last read."""
+    """The lock on one health file, and its content as last read: `slowness` is how many times as long as a good one the
+    device takes for everything.
+    """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path
         self._clock = clock
         self._file = -1
         self._next_check = 0.0
+        self.slowness = 1.0
 
     def open(self) -> None:
         """Locks the file and reads it; raises DeviceError when another process holds it or it is not healthy."""
@@ -41,7 +46,7 @@ class HealthFile:
         self._read()
 
     def check(self) -> None:
-        """Reads the file again, at most every CHECK_SECONDS; raises DeviceError when it says anything but healthy."""
+        """Reads the file again, at most every CHECK_SECONDS; raises DeviceError when it is neither healthy nor slow."""
         now = self._clock()
         if now >= self._next_check:
             self._next_check = now + CHECK_SECONDS
@@ -61,7 +66,12 @@ class HealthFile:
             return
         text = os.pread(self._file, 4096, 0).decode(errors="replace").strip()
         # An empty file is one that is being written; the next check sees the rest.
-        if text and text != HEALTHY:
+        if not text:
+            return
+        slowness = _slowness(text)
+        if slowness is not None:
+            self.slowness = slowness
+        else:
             self.close()
             raise DeviceError(text.removeprefix("failed:").strip())
 
@@ -76,3 +86,13 @@ class HealthFile:
     def _owner(self) -> int:
         question = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
         return int(struct.unpack(_FLOCK, fcntl.fcntl(self._file, fcntl.F_GETLK, question))[4])
+
+
+def _slowness(text: str) -> float | None:
+    """None where the device has failed."""
+    if text == HEALTHY:
+        return 1.0
+    try:
+        return max(float(text.removeprefix(SLOW)), 1.0) if text.startswith(SLOW) else None
+    except ValueError:
+        return None

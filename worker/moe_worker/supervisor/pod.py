@@ -25,9 +25,11 @@ from moe_worker.supervisor.ports import Ports
 from moe_worker.supervisor.probes import Probes
 from moe_worker.supervisor.reporting import Reporter, ReportWriter
 from moe_worker.supervisor.seat import Rules, Seat
+from moe_worker.supervisor.slowness import Slowness
 from moe_worker.supervisor.starvation import run_delay
 
 STOP_LIMIT_S = 2.0
+JUDGE_EVERY_S = 1.0
 
 
 class Supervisor:
@@ -43,6 +45,8 @@ class Supervisor:
         self._drills = Drills(settings.state_dir, lambda: datetime.now(UTC))
         self._reporter = Reporter(lambda: datetime.now(UTC))
         self._writer = ReportWriter()
+        self._slowness = Slowness()
+        self._judged_at = 0.0
         self._report_wanted = asyncio.Event()
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._probes = Probes(self._lacks, lambda: exposition(self._crew.seats()))
@@ -119,7 +123,21 @@ class Supervisor:
     async def _tick(self) -> None:
         while True:
             self._guarded(self._crew.tick)
+            self._judge_speeds(time.monotonic())
             await asyncio.sleep(TICK_S)
+
+    def _judge_speeds(self, now: float) -> None:
+        stage = self._own.stage
+        if stage is None or now < self._judged_at + JUDGE_EVERY_S:
+            return
+        self._judged_at = now
+        named = {seat.rank for seat in stage.spec.ranks}
+        told = (item for seat in self._crew.seats() for item in seat.service_us.items())
+        if self._slowness.judge(
+            {rank: figure for rank, figure in told if rank in named}, stage.spec.failover.slow_factor, now
+        ):
+            self._log.warning(f"slow ranks: {sorted(self._slowness.slow)}")
+            self._report_changed()
 
     def _layout_changed(self) -> None:
         """A stage object is new, or gone: man or dismiss the seats, then show the ranks what is known."""
@@ -198,7 +216,7 @@ class Supervisor:
         if is_urgent:
             self._show_view()
         following = [seat.epoch for seat in seats if seat.is_running and seat.state == "serving"]
-        report = self._reporter.build(min(following, default=0), seats, self._own.error)
+        report = self._reporter.build(min(following, default=0), seats, self._own.error, self._slowness.slow)
         self._writer.offer(report.to_json(), time.monotonic(), is_urgent=is_urgent)
         self._report_wanted.set()
 

@@ -4,10 +4,10 @@ through.
 Pure. A failed GPU does not wait for the 100 ms: streams do.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
-from moe_api.report import ExpertLoad, FailedExpert, GpuHealth, LaneLoad, Report, SeatReport, UnreachablePeer
+from moe_api.report import ExpertLoad, FailedExpert, GpuHealth, LaneLoad, Report, SeatReport, SlowPeer, UnreachablePeer
 from moe_worker.logs import timestamp
 from moe_worker.supervisor.seat import Seat
 
@@ -58,11 +58,12 @@ class Reporter:
         self._wall_clock = wall_clock
         self._states: dict[int, tuple[str, str]] = {}
         self._unreachable: dict[int, str] = {}
+        self._slow: dict[int, SlowPeer] = {}
         self._loads: dict[int, tuple[list[ExpertLoad], list[LaneLoad]]] = {}
         self.loads_every = timedelta(minutes=10)
         self._loads_at = wall_clock()
 
-    def build(self, epoch: int, seats: Iterable[Seat], error: str) -> Report:
+    def build(self, epoch: int, seats: Iterable[Seat], error: str, slow: Mapping[int, float]) -> Report:
         seats = sorted(seats, key=lambda seat: seat.rank)
         errors = [error, *(seat.error for seat in seats)]
         self._look_at_loads(seats)
@@ -70,8 +71,17 @@ class Reporter:
             epoch=epoch,
             seats=[self._seat(seat) for seat in seats],
             unreachable=self._peers(seats),
+            slow=self._slow_peers(slow),
             error=next((text for text in errors if text), ""),
         )
+
+    def _slow_peers(self, slow: Mapping[int, float]) -> list[SlowPeer]:
+        since = timestamp(self._wall_clock())
+        self._slow = {
+            rank: self._slow.get(rank) or SlowPeer(rank=rank, factor=round(factor, 1), since=since)
+            for rank, factor in slow.items()
+        }
+        return list(self._slow.values())
 
     def _look_at_loads(self, seats: Iterable[Seat]) -> None:
         now = self._wall_clock()

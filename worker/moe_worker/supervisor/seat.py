@@ -48,6 +48,7 @@ class Seat:
         self.unreachable: Mapping[int, float] = {}
         self.expert_tokens: Mapping[int, int] = {}
         self.lane_figures: tuple[Mapping[str, int], ...] = ()
+        self.service_us: Mapping[int, int] = {}
         self.is_running = False
         self._forked_incarnation = 0
         self._has_served = False
@@ -114,6 +115,9 @@ class Seat:
             self.expert_tokens = dict(words["load"]["experts"])
             self.lane_figures = tuple(words["load"]["lanes"])
             return
+        if "service_us" in words:
+            self.service_us = dict(words["service_us"])
+            return
         if not self._has_served:
             self._has_served, self._served_at = True, now
             self.error = ""
@@ -135,7 +139,7 @@ class Seat:
         has_served, self.is_running = self._has_served, False
         self.experts = self.loading = ()
         self.failed_experts, self.unreachable = {}, {}
-        self.expert_tokens, self.lane_figures = {}, ()
+        self.expert_tokens, self.lane_figures, self.service_us = {}, (), {}
         if now < self._broken_until:
             return
         if code == EXIT_MODEL:
