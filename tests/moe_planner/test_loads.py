@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from moe_planner.errors import PlanError
 from moe_planner.inputs import Loads
-from moe_planner.loads import chosen_without_replacement, expert_rates, is_uniform, zipf_shares
+from moe_planner.loads import chosen_without_replacement, counted_rates, expert_rates, is_uniform, zipf_shares
 from tests.moe_planner.stages import ZIPF, shaped
 
 
@@ -14,6 +14,10 @@ def test_uniform_loads_share_the_experts_per_token() -> None:
     rates = expert_rates(shaped(layers=2, experts=16), Loads())
     assert (len(rates), rates[0], rates[31]) == (32, 2 / 16, 2 / 16)
     assert is_uniform(rates)
+
+
+def test_counts_of_some_layers_are_rates_of_these() -> None:
+    assert counted_rates({4: 3, 5: 1, 6: 0, 7: 0}, experts=2, chosen=1) == {4: 0.75, 5: 0.25, 6: 0.5, 7: 0.5}
 
 
 def test_zipf_shares_fall_as_one_over_the_rank() -> None:
