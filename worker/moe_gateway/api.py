@@ -55,14 +55,19 @@ class PodReport:
         """Whether it was written; why not is logged."""
         metadata = {"uid": self._pod_uid, "annotations": {names.ANNOTATION_REPORT: text}}
         try:
+            # Not by CoreV1Api: to import all of its models would stop every stream for a second.
             async with client.ApiClient(self._configuration) as api_client:
-                await client.CoreV1Api(api_client).patch_namespaced_pod(
-                    self._pod_name,
-                    self._namespace,
-                    {"metadata": metadata},
-                    _content_type=_MERGE_PATCH,
-                    _request_timeout=_REPORT_SECONDS,
+                call = await api_client.param_serialize(
+                    method="PATCH",
+                    resource_path="/api/v1/namespaces/{namespace}/pods/{name}",
+                    path_params={"namespace": self._namespace, "name": self._pod_name},
+                    header_params={"Content-Type": _MERGE_PATCH},
+                    body={"metadata": metadata},
+                    auth_settings=["BearerToken"],
                 )
+                response = await api_client.call_api(*call, _request_timeout=_REPORT_SECONDS)
+                if response.status >= 400:
+                    raise client.ApiException(status=response.status, reason=response.reason)
         except (client.ApiException, ClientError, OSError, TimeoutError) as error:
             logger.warning("the report on pod %s was not written: %s", self._pod_name, _brief(error))
             return False
