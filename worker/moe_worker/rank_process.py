@@ -14,7 +14,7 @@ from moe_wire.handshake import Identity as PeerIdentity
 from moe_wire.handshake import read_secret
 from moe_worker.control import ControlChannel
 from moe_worker.device.base import Device, DeviceError
-from moe_worker.device.opening import open_device
+from moe_worker.device.opening import find_device
 from moe_worker.device.probe import Probe
 from moe_worker.errors import EXIT_DEVICE, EXIT_MODEL
 from moe_worker.logs import Logger
@@ -59,7 +59,9 @@ def _end(control: ControlChannel, log: Logger, line: str, last_words: str, statu
 def _serve(settings: RankSettings, control: ControlChannel, log: Logger) -> None:
     started = time.monotonic()
     # First of all: a device that is still broken is to be known at once.
-    device = open_device(settings.gpu, os.environ)
+    device = find_device(settings.gpu, os.environ)
+    control.send({"gpu_id": device.id})
+    device.open()
     # Peers may get through to the kernel at once; they are greeted when the weights are here.
     transport = _make_transport(settings, log)
     engine = _open_engine(settings, device)
@@ -68,7 +70,14 @@ def _serve(settings: RankSettings, control: ControlChannel, log: Logger) -> None
     core = RankCore(who, settings.settings(), TimedCompute(engine, times, time.perf_counter), transport)
     log.info(f"up in {(time.monotonic() - started) * 1000:.0f} ms on {device.name} at {settings.address}")
     loop = RankLoop(
-        core=core, transport=transport, control=control, device=device, times=times, clock=time.monotonic, log=log
+        core=core,
+        transport=transport,
+        control=control,
+        device=device,
+        times=times,
+        clock=time.monotonic,
+        log=log,
+        loads_every_seconds=settings.loads_every_seconds,
     )
     os.nice(YIELD_TO_REPAIR)
     loop.run(engine.wakeup_fd)

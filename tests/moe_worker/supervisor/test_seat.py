@@ -154,3 +154,12 @@ def test_a_gpu_taken_for_broken_by_a_drill_is_failed_until_its_time_whatever_the
     seat.forked(2, 5.0)
     seat.heard(words(), 5.5)
     assert (seat.state, seat.reason, seat.incarnation) == ("serving", "", 2)
+
+
+def test_what_a_gpu_is_called_is_known_before_it_opens_and_for_ever() -> None:
+    seat = Seat(4, 0, "127.0.0.1:1")
+    seat.forked(1, 0.0)
+    seat.heard({"gpu_id": "node-3/0"}, 0.1)
+    assert (seat.gpu_id, seat.state) == ("node-3/0", "starting")
+    seat.exited(EXIT_DEVICE, "exit status 86", 0.2, RULES)
+    assert (seat.gpu_id, seat.state) == ("node-3/0", "failed")

@@ -20,8 +20,15 @@ class Device(Protocol):
         """For logs: which device this is."""
 
     @property
+    def id(self) -> str:
+        """What the device plugin calls it, by which others tell of its health; "" where nobody would know it."""
+
+    @property
     def torch_device(self) -> torch.device:
         """Where tensors of this device live."""
+
+    def open(self) -> None:
+        """Takes the device; raises DeviceError when it is broken, missing, or driven by another process."""
 
     def check(self) -> None:
         """Raises DeviceError when the device is known to have failed. Cheap enough for every turn of a loop."""

@@ -22,6 +22,11 @@ class CpuDevice:
         return f"cpu device {self._health.path}" if self._health else "cpu"
 
     @property
+    def id(self) -> str:
+        """<node>/<index>, as the health file lies: <node>/gpus/<index>."""
+        return f"{self._health.path.parent.parent.name}/{self._health.path.name}" if self._health else ""
+
+    @property
     def torch_device(self) -> torch.device:
         return torch.device("cpu")
 

@@ -30,6 +30,12 @@ class CudaDevice:
         return f"cuda:{self._index}"
 
     @property
+    def id(self) -> str:
+        """The UUID, under which NVIDIA's device plugin offers the GPU; raises DeviceError."""
+        with _cuda_errors(f"{self.name} cannot be found"):
+            return f"GPU-{torch.cuda.get_device_properties(self._index).uuid}"
+
+    @property
     def torch_device(self) -> torch.device:
         return torch.device("cuda", self._index)
 

@@ -13,18 +13,18 @@ from moe_worker.device.health import HealthFile
 CPU_DEVICES = "MOE_CPU_DEVICES"
 
 
-def open_device(index: int, environ: Mapping[str, str]) -> Device:
-    """Opens GPU `index` of this pod (LOCAL_RANK): a CPU device where any are listed, else CUDA's, else the plain CPU.
-
-    Raises DeviceError when the device is broken, missing, or driven by another process.
+def find_device(index: int, environ: Mapping[str, str]) -> Device:
+    """GPU `index` of this pod (LOCAL_RANK), not opened yet: a CPU device where any are listed, else CUDA's, else the
+    plain CPU. Raises DeviceError when the pod has no such GPU.
     """
-    device: CpuDevice | CudaDevice
     if environ.get(CPU_DEVICES):
-        device = CpuDevice(HealthFile(_health_file(index, environ[CPU_DEVICES])))
-    elif torch.cuda.is_available():
-        device = CudaDevice(index)
-    else:
-        device = CpuDevice(None)
+        return CpuDevice(HealthFile(_health_file(index, environ[CPU_DEVICES])))
+    return CudaDevice(index) if torch.cuda.is_available() else CpuDevice(None)
+
+
+def open_device(index: int, environ: Mapping[str, str]) -> Device:
+    """The same, opened. Raises DeviceError when the device is broken, missing, or driven by another process."""
+    device = find_device(index, environ)
     device.open()
     return device
 

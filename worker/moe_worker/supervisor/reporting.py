@@ -101,7 +101,7 @@ class Reporter:
             experts=sorted(seat.experts),
             loading=sorted(seat.loading),
             failed=[FailedExpert(expert=expert, reason=text) for expert, text in sorted(seat.failed_experts.items())],
-            gpu=GpuHealth(index=seat.gpu, healthy=not seat.reason, reason=seat.reason),
+            gpu=GpuHealth(index=seat.gpu, id=seat.gpu_id, healthy=not seat.reason, reason=seat.reason),
             restarts=seat.restarts,
             since=self._states[seat.rank][1],
             served=served,

@@ -30,11 +30,14 @@ class Rules:
 
 
 class Seat:
-    """`reason` says why the GPU is unhealthy, "" while it is healthy; `error` why the model cannot be served at all."""
+    """`gpu_id` is what the device plugin calls the GPU, "" until a rank has said it. `reason` says why the GPU is
+    unhealthy, "" while it is healthy; `error` why the model cannot be served at all.
+    """
 
     def __init__(self, rank: int, gpu: int, address: str) -> None:
         self.rank = rank
         self.gpu = gpu
+        self.gpu_id = ""
         self.address = address
         self.state: State = "starting"
         self.incarnation = 0
@@ -108,6 +111,9 @@ class Seat:
     def heard(self, words: Mapping[str, Any], now: float) -> None:
         """The rank said something about itself."""
         self._silent_at = now
+        if "gpu_id" in words:
+            self.gpu_id = words["gpu_id"]
+            return
         if "last_words" in words:
             self._last_words = words["last_words"]
             return
