@@ -30,7 +30,7 @@ def test_it_opens_when_the_share_of_the_replicas_gpus_fails_at_once() -> None:
     assert pause is not None
     assert pause.since == "2026-01-01T12:00:00Z"
     assert pause.message.startswith("4 of 8 GPUs failed within 30 s (failover.breakerShare = 0.5): nothing is moved")
-    assert pause.message.endswith("failover.breakerReleased: 2026-01-01T12:00:00Z")
+    assert pause.message.endswith("failover.breakerReleased: 2026-01-01T12:00:01Z")
 
 
 def test_fewer_than_the_share_or_older_failures_are_no_storm() -> None:

@@ -19,8 +19,8 @@ def new_masks(spec: MoEStageSpec, losses: Mapping[int, Loss], now: datetime) -> 
     }
 
 
-def returning(seats: Seats, losses: Mapping[int, Loss], now: datetime) -> frozenset[int]:
-    """Masked ranks that may host again: they serve, and nothing is said against them."""
+def returning(seats: Seats, losses: Mapping[int, Loss]) -> frozenset[int]:
+    """Masked ranks that are well: they serve, and nothing is said against them."""
     spec = seats.snapshot.stage.spec
     masked = {mask.rank for mask in spec.masked}
     return frozenset(s.rank for s in spec.ranks if s.rank in masked and s.rank not in losses and seats.is_serving(s))

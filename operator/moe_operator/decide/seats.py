@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
 
 from moe_api import conditions, names
 from moe_api.names import ConditionType, Reason
@@ -88,10 +90,10 @@ def is_node_lost(name: str, snapshot: StageSnapshot) -> bool:
     return node is None or node.is_out_of_service
 
 
-def find_losses(seats: Seats) -> dict[int, Loss]:
-    """Every rank that cannot host at the moment, masked already or not."""
+def find_losses(seats: Seats, silent: Mapping[int, datetime] = MappingProxyType({})) -> dict[int, Loss]:
+    """Every rank that cannot host at the moment, masked already or not. `silent` are pods that nobody hears."""
     started = has_started(seats.snapshot.stage)
-    losses = (_loss(seat, seats, started) for seat in seats.snapshot.stage.spec.ranks)
+    losses = (_loss(seat, seats, started, silent) for seat in seats.snapshot.stage.spec.ranks)
     return {loss.rank: loss for loss in losses if loss is not None}
 
 
@@ -107,12 +109,14 @@ def _current(snapshot: StageSnapshot, node_rank: int, committed_uid: str | None)
     return max(living, key=lambda pod: (pod.uid == committed_uid, pod.attempt), default=None)
 
 
-def _loss(seat: RankSpec, seats: Seats, started: bool) -> Loss | None:
+def _loss(seat: RankSpec, seats: Seats, started: bool, silent: Mapping[int, datetime]) -> Loss | None:
     if seat.pod_uid is None:
         return None
     pod = seats.pod(seat)
     if pod is None:
         return _pod_loss(seat, seats.snapshot) if started else None
+    if node_rank_of(seat) in silent:
+        return _silence(seat, pod, silent[node_rank_of(seat)])
     report = pod.seat(seat.rank)
     if report is None:
         return None
@@ -125,6 +129,12 @@ def _loss(seat: RankSpec, seats: Seats, started: bool) -> Loss | None:
     return Loss(
         rank=seat.rank, reason=Reason.GPU_FAILED, message=reason, node=pod.node, gpu=seat.gpu, since=report.since
     )
+
+
+def _silence(seat: RankSpec, pod: Pod, since: datetime) -> Loss:
+    message = f"most of its peers do not hear pod {pod.name}"
+    moment = conditions.rfc3339_micro(since)
+    return Loss(rank=seat.rank, reason=Reason.HOST_SILENT, message=message, node=pod.node, gpu=seat.gpu, since=moment)
 
 
 def _pod_loss(seat: RankSpec, snapshot: StageSnapshot) -> Loss:

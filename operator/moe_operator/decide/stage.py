@@ -1,25 +1,31 @@
 """One stage: which pods to create and delete, and the next committed layout. Pure.
 
 What is lost is rehosted at once. All else has one target: the plan's layout on the ranks that may and should host. It
-is gone to by loading first and switching after, and lost copies are made again on the way.
+is gone to by loading first and switching after, and lost copies are made again on the way. While the breaker is open
+only what pods and nodes take with them is moved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from moe_api.convert import PodRef, room, stage_layout, with_layout
-from moe_api.names import Reason, parse_pod_name
+from moe_api.names import parse_pod_name
 from moe_api.stage import MoEStageSpec
 from moe_operator.decide.actions import CreatePod, DeletePod, StageDecision
+from moe_operator.decide.evidence import Evidence, find_evidence
+from moe_operator.decide.history import next_history, quarantined_nodes
+from moe_operator.decide.holding import holding_node_ranks, marks
 from moe_operator.decide.lanes import Drain, drain
-from moe_operator.decide.leaving import Leaving, evacuated_nodes, find_leaving
-from moe_operator.decide.masks import new_masks, returning
+from moe_operator.decide.leaving import evacuated_nodes
+from moe_operator.decide.loads import known_rates
+from moe_operator.decide.masks import new_masks
 from moe_operator.decide.relocations import relocations
-from moe_operator.decide.seats import Loss, Seats, find_losses, find_seats, is_node_lost, node_rank_of
+from moe_operator.decide.seats import Seats, find_seats, is_node_lost, node_rank_of
 from moe_operator.decide.words import (
+    breaker_events,
+    cleared_events,
     evacuation_events,
     heal_events,
     lost_events,
@@ -30,82 +36,88 @@ from moe_operator.snapshot import StageSnapshot
 from moe_planner.copies import restored
 from moe_planner.home import home
 from moe_planner.layout import StageLayout
-from moe_planner.moves import Rehosting
+from moe_planner.moves import Rehosting, Room
 from moe_planner.rehost import rehost
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Evidence:
-    """What is known of the stage's ranks: who cannot host, who should not, and who can again."""
-
-    losses: Mapping[int, Loss]
-    leaving: Mapping[int, Leaving]
-    returning: frozenset[int]
 
 
 def decide_stage(snapshot: StageSnapshot, now: datetime) -> StageDecision:
     """What to do about the stage as it is now; an empty decision when it is as it should be."""
     seats, spec = find_seats(snapshot), snapshot.stage.spec
-    evidence = _evidence(seats, now)
+    evidence = find_evidence(seats, now)
     rehosting = _rehosted(seats, evidence)
-    layout = _towards_home(seats, rehosting.layout, evidence)
-    lanes = drain(spec, rehosting.layout.lanes, layout.lanes, room(spec), now)
+    layout = rehosting.layout if evidence.paused else _towards_home(seats, rehosting.layout, evidence)
+    lanes = drain(spec, rehosting.layout.lanes, layout.lanes, _room(seats), now)
     next_spec = _next_spec(seats, replace(layout, lanes=lanes.seats), lanes, evidence, now)
-    creates = _creates(seats, next_spec)
+    creates = _creates(seats, next_spec, evidence, now)
     moved = relocations(seats, next_spec, evidence.losses, evidence.leaving)
     return StageDecision(
         commit=next_spec if next_spec != spec else None,
         creates=creates,
-        deletes=_deletes(seats),
+        deletes=_deletes(seats, evidence),
+        marks=marks(seats, next_spec),
         relocations=tuple(moved),
         events=(
             *relocation_events(moved, seats),
             *lost_events(spec, rehosting),
             *heal_events(spec, next_spec),
+            *breaker_events(spec, next_spec),
+            *cleared_events(spec, next_spec),
             *evacuation_events(spec, next_spec, evidence.leaving),
             *pod_events(creates),
         ),
-        look_again=lanes.until,
+        look_again=min(filter(None, (lanes.until, evidence.look_again)), default=None),
     )
 
 
-def _evidence(seats: Seats, now: datetime) -> _Evidence:
-    losses = find_losses(seats)
-    leaving = {rank: one for rank, one in find_leaving(seats).items() if rank not in losses}
-    return _Evidence(losses=losses, leaving=leaving, returning=returning(seats, losses, now))
+def _rehosted(seats: Seats, evidence: Evidence) -> Rehosting:
+    """The layout with a host for everything that lost its own, those among the hosts that have just come back.
+
+    A GPU that is well but in quarantine hosts nothing, except what would be lost without it.
+    """
+    rehosting = _rehosted_on(seats, evidence, evidence.returning)
+    if evidence.held and (rehosting.lost_experts or rehosting.homeless_lanes):
+        return _rehosted_on(seats, evidence, evidence.returning | frozenset(evidence.held))
+    return rehosting
 
 
-def _rehosted(seats: Seats, evidence: _Evidence) -> Rehosting:
-    """The layout with a host for everything that lost its own, those among the hosts that have just come back."""
+def _rehosted_on(seats: Seats, evidence: Evidence, returning: frozenset[int]) -> Rehosting:
     spec = seats.snapshot.stage.spec
     committed = stage_layout(spec)
-    masked = tuple(rank for rank in committed.masked if rank not in evidence.returning)
+    masked = tuple(rank for rank in committed.masked if rank not in returning)
     return rehost(
         replace(committed, masked=masked),
         lost=frozenset(evidence.losses),
-        room=room(spec),
+        room=_room(seats),
+        rates=known_rates(seats.snapshot.stage),
         planned=seats.snapshot.home,
-        avoid=frozenset(evidence.leaving),
+        avoid=frozenset(evidence.leaving) | evidence.doubted,
     )
 
 
-def _towards_home(seats: Seats, layout: StageLayout, evidence: _Evidence) -> StageLayout:
+def _towards_home(seats: Seats, layout: StageLayout, evidence: Evidence) -> StageLayout:
     """The next step to the plan's layout with the ranks that may host, and to as many copies as it has."""
     spec, planned = seats.snapshot.stage.spec, seats.snapshot.home
     able = frozenset(layout.ranks) - frozenset(layout.masked)
     leaving = frozenset(evidence.leaving)
-    at_once = spec.failover.loads_at_once
+    at_once, room_left = spec.failover.loads_at_once, _room(seats)
     stepped = home(
-        layout, planned, available=able, leaving=leaving, loaded=_loaded(seats), room=room(spec), at_once=at_once
+        layout, planned, available=able, leaving=leaving, loaded=_loaded(seats), room=room_left, at_once=at_once
     )
-    return restored(stepped, planned, room(spec), usable=able - leaving, at_once=at_once)
+    rates = known_rates(seats.snapshot.stage)
+    return restored(stepped, planned, room_left, usable=able - leaving, at_once=at_once, rates=rates)
 
 
-def _next_spec(seats: Seats, layout: StageLayout, lanes: Drain, evidence: _Evidence, now: datetime) -> MoEStageSpec:
+def _room(seats: Seats) -> Room:
+    """How many lanes and, by its memory, experts a rank of the stage can take."""
+    return room(seats.snapshot.stage.spec, seats.snapshot.accepted)
+
+
+def _next_spec(seats: Seats, layout: StageLayout, lanes: Drain, evidence: Evidence, now: datetime) -> MoEStageSpec:
     spec = seats.snapshot.stage.spec
     masks = new_masks(spec, evidence.losses, now)
     committed = with_layout(spec, layout, pods=_new_pods(seats), masks=masks)
-    return committed.model_copy(update={"lanes": list(lanes.lanes)})
+    history = next_history(spec, masks.values(), now)
+    return committed.model_copy(update={"lanes": list(lanes.lanes), "history": history, "paused": evidence.paused})
 
 
 def _loaded(seats: Seats) -> frozenset[tuple[int, int]]:
@@ -123,11 +135,18 @@ def _new_pods(seats: Seats) -> dict[int, PodRef]:
     }
 
 
-def _creates(seats: Seats, next_spec: MoEStageSpec) -> tuple[CreatePod, ...]:
-    quarantined = {mask.node for mask in next_spec.masked if mask.reason == Reason.GPU_FAILED and mask.node}
-    avoid = tuple(sorted(quarantined | evacuated_nodes(seats)))
+def _creates(seats: Seats, next_spec: MoEStageSpec, evidence: Evidence, now: datetime) -> tuple[CreatePod, ...]:
+    stages = (next_spec, *(sibling.spec for sibling in seats.snapshot.siblings))
+    quarantined = set().union(*(quarantined_nodes(stage, now) for stage in stages))
+    avoid = quarantined | evacuated_nodes(seats) | {leaving.node for leaving in evidence.leaving.values()}
+    holding = holding_node_ranks(next_spec)
     return tuple(
-        CreatePod(node_rank=node_rank, attempt=_next_attempt(seats, node_rank), avoid=avoid)
+        CreatePod(
+            node_rank=node_rank,
+            attempt=_next_attempt(seats, node_rank),
+            avoid=tuple(sorted(avoid)),
+            is_holding=node_rank in holding,
+        )
         for node_rank, pod in seats.pods.items()
         if pod is None
     )
@@ -143,9 +162,9 @@ def _next_attempt(seats: Seats, node_rank: int) -> int:
     return max(attempts)
 
 
-def _deletes(seats: Seats) -> tuple[DeletePod, ...]:
-    """Pods that have no seats: those that ended or were superseded, and those whose node can never end them."""
-    kept = {pod.uid for pod in seats.pods.values() if pod is not None}
+def _deletes(seats: Seats, evidence: Evidence) -> tuple[DeletePod, ...]:
+    """Pods that have no seats: those that ended or were superseded, that nobody hears, or whose node is lost."""
+    kept = {pod.uid for pod in seats.pods.values() if pod is not None} - evidence.silent
     deletes = []
     for pod in seats.snapshot.pods:
         on_lost_node = pod.node is not None and is_node_lost(pod.node, seats.snapshot)

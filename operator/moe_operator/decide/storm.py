@@ -33,7 +33,7 @@ def next_pause(spec: MoEStageSpec, pods: Iterable[Pod], has_new_failure: bool, n
     message = (
         f"{recent} of {total} GPUs failed within {AT_ONCE.seconds} s (failover.breakerShare ="
         f" {spec.failover.breaker_share:g}): nothing is moved; mend the cause, or have the failures acted on with"
-        f" failover.breakerReleased: {rfc3339(now)}"
+        f" failover.breakerReleased: {rfc3339(now + timedelta(seconds=1))}"
     )
     return PauseSpec(since=rfc3339(now), message=message)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from moe_api.names import Reason
 from moe_api.stage import MaskedRank, MoEStageSpec
 from moe_operator.decide.actions import CreatePod, Event, Relocation
+from moe_operator.decide.history import is_cleared
 from moe_operator.decide.leaving import Leaving
 from moe_operator.decide.seats import Seats
 from moe_planner.moves import Rehosting
@@ -71,6 +72,29 @@ def still_leaving(spec: MoEStageSpec, leaving: Mapping[int, Leaving]) -> tuple[R
         return None
     causes = "; ".join(dict.fromkeys(one.message for one in holding))
     return holding[0].reason, f"{causes}; something is still on {numbered('rank', [one.rank for one in holding])}"
+
+
+def breaker_events(spec: MoEStageSpec, next_spec: MoEStageSpec) -> list[Event]:
+    """The breaker opens, or closes, with this commit."""
+    if spec.paused is None and next_spec.paused is not None:
+        return [Event(reason=Reason.BREAKER_OPEN, message=next_spec.paused.message, is_warning=True)]
+    if spec.paused is not None and next_spec.paused is None:
+        return [Event(reason=Reason.BREAKER_CLOSED, message="failed GPUs are acted on again")]
+    return []
+
+
+def cleared_events(spec: MoEStageSpec, next_spec: MoEStageSpec) -> list[Event]:
+    """GPUs and nodes whose failures are forgotten because a person said so."""
+    known = {(record.node, record.gpu) for record in next_spec.history}
+    return [
+        Event(
+            reason=Reason.QUARANTINE_CLEARED,
+            message=f"{record.node}{'' if record.gpu is None else f' gpu {record.gpu}'}: failover.cleared names it;"
+            f" {record.failures} failure{'' if record.failures == 1 else 's'} forgotten",
+        )
+        for record in spec.history
+        if (record.node, record.gpu) not in known and is_cleared(record, spec.failover)
+    ]
 
 
 def pod_events(creates: Iterable[CreatePod]) -> list[Event]:
