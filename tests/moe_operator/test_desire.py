@@ -15,6 +15,7 @@ from moe_api.planning import plan_deployment
 from moe_api.stage import MoEStage
 from moe_operator.api import Json
 from moe_operator.desire.access import access_objects, secret
+from moe_operator.desire.disruption import disruption_budget
 from moe_operator.desire.gateway import gateway_objects
 from moe_operator.desire.pods import pod
 from moe_operator.desire.stages import new_stage
@@ -47,6 +48,7 @@ def objects(name: str) -> list[Json]:
         "small-pod": [pod_of(small, 1, 0, attempt=0)],
         "small-access": [secret(small, bytes(32)), *access_objects(small)],
         "small-gateway": gateway_objects(small, IMAGES),
+        "small-budget": [disruption_budget(MoEStage.load(stage_of(small, 1)))],
         "reference-replacement-pod": [
             pod_of(example("reference.yaml"), 3, 1, attempt=2, avoid=("node-7", "node-2")),
         ],
@@ -55,7 +57,7 @@ def objects(name: str) -> list[Json]:
 
 
 @pytest.mark.parametrize(
-    "name", ["small-stage", "small-pod", "small-access", "small-gateway", "reference-replacement-pod"]
+    "name", ["small-stage", "small-pod", "small-access", "small-gateway", "small-budget", "reference-replacement-pod"]
 )
 def test_objects_are_as_agreed(name: str) -> None:
     built, golden = objects(name), GOLDEN / f"{name}.yaml"

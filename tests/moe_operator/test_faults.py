@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from moe_operator import errors
+from moe_operator import errors, resources
 from moe_operator.api import Json
 from moe_operator.memory import Place
 from tests.moe_operator.world import Crash, World
@@ -27,7 +27,7 @@ class Fault:
 
 
 async def story(world: World) -> Json:
-    """Bring-up, a GPU that dies and heals, a pod that is deleted, a GPU that stays dead."""
+    """Bring-up, a GPU that dies and heals, a pod that is deleted, a GPU and a node that are emptied, a dead GPU."""
     await live(world)
     world.bad_gpus["node-0", 2] = "XID 79"
     await live(world)
@@ -37,9 +37,18 @@ async def story(world: World) -> Json:
     if "small-r0-s01-p0-a0" in names:
         await world.delete_pod("small-r0-s01-p0-a0")
     await live(world)
+    await world.edit(lambda spec: spec.update(failover={"evacuate": [{"node": "node-0", "gpu": 3}]}))
+    await live(world)
+    cordon(world, "node-2", True)
+    await live(world)
+    cordon(world, "node-2", False)
     world.bad_gpus["node-0", 1] = "XID 79"
     await live(world)
     return await world.end_state()
+
+
+def cordon(world: World, node: str, is_cordoned: bool) -> None:
+    world.api.put(resources.NODES, {"metadata": {"name": node}, "spec": {"unschedulable": is_cordoned}})
 
 
 async def live(world: World) -> None:

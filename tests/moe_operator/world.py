@@ -133,7 +133,8 @@ class World:
     async def _schedule(self, pod: Json) -> None:
         pods = await self.api.list_objects(resources.PODS, NAMESPACE, {})
         taken = {other["spec"].get("nodeName") for other in pods}
-        nodes = [node["metadata"]["name"] for node in await self.api.list_objects(resources.NODES, None, {})]
+        found = await self.api.list_objects(resources.NODES, None, {})
+        nodes = [node["metadata"]["name"] for node in found if not node["spec"].get("unschedulable")]
         free = sorted((name for name in nodes if name not in taken), key=lambda name: -_liking(pod, name))
         if free:
             body = pod | {"spec": pod["spec"] | {"nodeName": free[0]}, "status": {"phase": "Running"}}
