@@ -19,7 +19,7 @@ from moe_worker.transport.tcp import TcpTransport
 BEAT_S = 0.5
 UNREACHABLE_S = 1.5
 LATE_S = 0.25
-LOAD_S = 30.0
+MOST_LOAD_S = 30.0
 
 
 class Checked(Protocol):
@@ -42,6 +42,7 @@ class RankLoop:
         times: ServiceTimes,
         clock: Callable[[], float],
         log: Logger,
+        loads_every_seconds: float,
     ) -> None:
         self._core = core
         self._transport = transport
@@ -57,6 +58,7 @@ class RankLoop:
         self._num_done_told = 0
         self._told_gateways: Load | None = None
         self._next_load = 0.0
+        self._load_s = min(loads_every_seconds, MOST_LOAD_S)
         self._told_service_us: dict[int, int] = {}
         self._deadline: float | None = None
         self._next_beat = 0.0
@@ -163,7 +165,7 @@ class RankLoop:
 
     def _tell_load(self, now: float) -> None:
         """Tell the supervisor how much there was to do."""
-        self._num_done_told, self._next_load = self._core.num_done(), now + LOAD_S
+        self._num_done_told, self._next_load = self._core.num_done(), now + self._load_s
         status = self._core.status()
         lanes = [lane.figures() for lane in status.headed if lane.tokens_admitted]
         self._control.send({"load": {"experts": sorted(status.rows_served.items()), "lanes": lanes}})

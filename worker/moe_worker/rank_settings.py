@@ -28,6 +28,7 @@ class RankSettings:
     dtype: str
     shape: Mapping[str, int]
     engine: Mapping[str, int]
+    loads_every_seconds: float = 600.0
 
     @classmethod
     def for_seat(
@@ -53,6 +54,7 @@ class RankSettings:
             dtype=spec.model.dtype,
             shape=spec.model.shape.dump(),
             engine={**spec.engine.model_dump(), **place},
+            loads_every_seconds=spec.loads_every_seconds,
         )
 
     def settings(self) -> Settings:
