@@ -28,9 +28,9 @@ def register(registry: kopf.OperatorRegistry, mark: Callable[[Key], None], mark_
 
     @kopf.on.event("", "v1", "pods", registry=registry)
     async def on_pod(namespace: str | None, labels: Labels, **_: Any) -> None:
-        for key in keys_of_labels(namespace or "", labels):
-            if key.kind == names.STAGE_KIND:
-                mark(key)
+        # A worker's pod marks its stage alone, a gateway's, which may report on a drill, the deployment.
+        for key in keys_of_labels(namespace or "", labels)[-1:]:
+            mark(key)
 
     @kopf.on.event("apps", "v1", "deployments", registry=registry)
     async def on_gateway(namespace: str | None, labels: Labels, **_: Any) -> None:

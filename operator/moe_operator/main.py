@@ -120,7 +120,7 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 300
     settings.watching.reconnect_backoff = 0.1
     ours = f"{names.LABEL_APP_MANAGED_BY}={names.MANAGED_BY}"
-    settings.watching.label_selectors["", "v1", "pods"] = f"{ours},{names.LABEL_APP_COMPONENT}={names.COMPONENT_WORKER}"
+    settings.watching.label_selectors["", "v1", "pods"] = ours
     settings.watching.label_selectors["apps", "v1", "deployments"] = ours
     return settings
 

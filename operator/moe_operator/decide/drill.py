@@ -76,8 +76,8 @@ def _with_updates(
     for stage in snapshot.stages:
         name = stage.metadata.name
         if name in updates:
-            _, spec = commits.get(name, (stage, stage.spec))
-            commits[name] = (stage, spec.model_copy(update=dict(updates[name])))
+            written, spec = commits.get(name, (stage, stage.spec))
+            commits[name] = (written, spec.model_copy(update=dict(updates[name])))
     return tuple(commits.values())
 
 
