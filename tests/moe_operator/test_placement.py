@@ -81,6 +81,19 @@ async def test_a_few_tokens_are_no_reason_to_move() -> None:
     assert CountedLoads.of((await world.stages())[0]).tokens[3] == 40
 
 
+async def test_a_gpu_that_fails_leaves_its_expert_to_the_rank_with_the_least_to_do() -> None:
+    world = await settled(rebalance={"everySeconds": 10})
+    await world.serve(EVEN | {0: 4000, 1: 3000, 3: 2000})
+    await world.settle()
+    status = (await world.stages())[0].status.ranks[3]
+    assert status.node is not None
+
+    world.bad_gpus[status.node, status.gpu] = "XID 79"
+    await world.settle()
+
+    assert (await hosts(world))[3] == [2]
+
+
 async def test_balance_waits_until_everything_is_healed() -> None:
     world = await settled(spareCopies=1, rebalance={"everySeconds": 10})
     status = (await world.stages())[0].status.ranks[1]
