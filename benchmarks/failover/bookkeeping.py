@@ -23,7 +23,7 @@ from moe_worker.local import LocalCluster
 from moe_worker.main import import_rank
 
 MODEL = Path(__file__).resolve().parents[2] / "models" / "speaking"
-STAGES, RANKS, IN_FLIGHT, TOKENS = 4, 4, 16, 320
+STAGES, RANKS, IN_FLIGHT, TOKENS = 4, 4, 16, 200
 LIMIT_S = 400.0
 EVERY_S = 0.002
 LOOP = ("rank_loop.py", "run")

@@ -36,8 +36,9 @@ class Hand:
     def heal(self, seat: Seat) -> None:
         gpus.heal(self._state, self._settings, seat.node, seat.gpu)
 
-    def is_driven(self, seat: Seat) -> bool:
-        return gpus.read(self._state, seat.node, seat.gpu).driver is not None
+    def driver(self, seat: Seat) -> int | None:
+        """The pid of the rank's process."""
+        return gpus.read(self._state, seat.node, seat.gpu).driver
 
     def drivers(self) -> list[int]:
         """The pid of every rank's process."""

@@ -1,0 +1,123 @@
+"""`make chaos`: hundreds of random failures of every kind under running streams, on a cluster of its own.
+
+The seed is printed: it says who is struck by what, not when a process is given the CPU. 1 when a promise is broken.
+"""
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.chaos.faults import KINDS, Scene
+from benchmarks.chaos.manifest import GPUS_PER_NODE, NODES, write_manifest
+from benchmarks.chaos.processes import listener
+from benchmarks.chaos.run import Chaos
+from benchmarks.chaos.verdict import promises, told
+from benchmarks.failover.crowd import Crowd
+from benchmarks.failover.kills import Hand
+from benchmarks.failover.prompts import ROOT, expected_tokens, make_prompts
+from benchmarks.soak.processes import Watched
+from benchmarks.soak.report import Promise, none_of
+from demo import installing
+from demo.cluster import Cluster, CommandError
+from demo.deployed import Deployed
+from demo.waiting import NeverHappened
+from moe_api import names
+
+AVAILABLE_LIMIT_S = 180.0
+REST_LIMIT_S = 180.0
+LAST_ANSWERS_S = 5.0
+
+
+def main() -> int:
+    """Run, print; 1 when a promise is broken."""
+    options = parse()
+    os.chdir(ROOT)
+    _show(f"seed {options.seed}: {options.kills} strikes of {', '.join(options.only)}")
+    with tempfile.TemporaryDirectory(prefix="moe-chaos-") as made:
+        found = run(options, Path(made))
+    table = Table("promise", "kept", "found")
+    for promise in found:
+        table.add_row(promise.name, "yes" if promise.is_kept else "NO", promise.found)
+    console = Console(width=120)
+    console.print(table)
+    for promise in found:
+        for line in promise.evidence:
+            console.print(f"{promise.name}: {line}", markup=False, highlight=False)
+    return 0 if all(promise.is_kept for promise in found) else 1
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="of who is struck by what")
+    parser.add_argument("--kills", type=int, default=1000, help="default 1000")
+    parser.add_argument("--minutes", type=float, default=600, help="after which no more strikes are made")
+    parser.add_argument("--streams", type=int, default=6, help="at a time, default 6")
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), help="kinds of failure, default all")
+    options = parser.parse_args(arguments)
+    for name in ("kills", "minutes", "streams"):
+        if getattr(options, name) <= 0:
+            parser.error(f"--{name} {getattr(options, name):g}: nothing would be shown; give more than 0")
+    return options
+
+
+def run(options: argparse.Namespace, folder: Path) -> list[Promise]:
+    """What came of it, the end of the cluster included."""
+    manifest, prompts = write_manifest(folder), make_prompts()
+    cluster, watched = Cluster(folder / "cluster"), Watched()
+    try:
+        installing.start_cluster(cluster, nodes=NODES, gpus_per_node=GPUS_PER_NODE, say=_show)
+        installing.prepare_model(cluster, manifest)
+        expected = expected_tokens(manifest, prompts, folder / "expected.json")
+        deployed = installing.apply(cluster, manifest)
+        deployed.wait_until_available(timeout=AVAILABLE_LIMIT_S, show=lambda _: None)
+        before = deployed.snapshot()
+        scene = Scene(deployed=deployed, hand=Hand(cluster), dice=random.Random(options.seed))
+        chaos = Chaos(scene=scene, watched=watched, kinds=options.only, gateway=_gateway(deployed), show=_show)
+        with Crowd(deployed.url(), deployed.model, prompts, options.streams, prefix="chaos") as crowd:
+            try:
+                chaos.run(options.kills, time.monotonic() + 60 * options.minutes)
+            finally:
+                _show(told(chaos.counts, chaos.refused))
+            degraded = _rest(deployed)
+            time.sleep(LAST_ANSWERS_S)
+        found = promises(chaos, crowd, expected, before, deployed.snapshot(), degraded)
+        _show(f"{len(crowd.asked)} streams were asked")
+    finally:
+        cluster.disconnect()
+        with suppress(CommandError):
+            cluster.moe_local("down")
+    return [*found, none_of("leaked processes", [f"pid {pid} still runs" for pid in watched.left()])]
+
+
+def _rest(deployed: Deployed) -> str:
+    """Wait until everything is well again; else how it stands."""
+    try:
+        took = deployed.wait_until_available(timeout=REST_LIMIT_S, show=lambda _: None)
+    except NeverHappened as error:
+        return str(error)
+    _show(f"well again {took:.0f} s after the last repair")
+    return ""
+
+
+def _gateway(deployed: Deployed) -> int | None:
+    labels = {names.LABEL_DEPLOYMENT: deployed.name, names.LABEL_APP_COMPONENT: names.COMPONENT_GATEWAY}
+    pod = deployed.cluster.list("pods", labels)[0]
+    return listener(str(pod["status"]["podIP"]), urlsplit(deployed.url()).port or 80)
+
+
+def _show(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""The kinds of failure: whom each strikes, how, and what undoes it. Each knows one way to break something.
+
+A strike gives how many seats it takes away from each stage for a while, so that there is always room for the rest.
+"""
+
+import os
+import random
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.failover.cpu import read_processes
+from benchmarks.failover.kills import Hand
+from demo.cluster import Cluster
+from demo.deployed import Deployed
+from demo.observe import Seat
+from moe_local.errors import LocalError
+
+Undo = Callable[[], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What may be struck: the seats as they are now, and the means."""
+
+    deployed: Deployed
+    hand: Hand
+    dice: random.Random
+
+    @property
+    def cluster(self) -> Cluster:
+        return self.deployed.cluster
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strike:
+    """`taken` are the seats that cannot serve until it is undone, or for some seconds; `undo` is None where nothing
+    has to be. `words` are for the log.
+    """
+
+    words: str
+    taken: tuple[Seat, ...]
+    strike: Callable[[], object]
+    undo: Undo | None = None
+    is_long: bool = False
+    """Takes seconds of everything: rarely."""
+
+
+Kind = Callable[[Scene, Sequence[Seat]], Strike]
+
+
+def exit_(scene: Scene, seats: Sequence[Seat]) -> Strike:
+    seat = scene.dice.choice(seats)
+    return Strike(words=f"rank {seat.rank} exits", taken=(seat,), strike=lambda: scene.hand.fail(seat, "exit"))
+
+
+def hang(scene: Scene, seats: Sequence[Seat]) -> Strike:
+    seat = scene.dice.choice(seats)
+    return Strike(words=f"rank {seat.rank} hangs", taken=(seat,), strike=lambda: scene.hand.fail(seat, "hang"))
+
+
+def device(scene: Scene, seats: Sequence[Seat]) -> Strike:
+    seat = scene.dice.choice(seats)
+    return Strike(
+        words=f"GPU of rank {seat.rank} fails ({seat.node}/{seat.gpu})",
+        taken=(seat,),
+        strike=lambda: scene.hand.fail(seat, "device"),
+        undo=lambda: scene.hand.heal(seat),
+    )
+
+
+def two_at_once(scene: Scene, seats: Sequence[Seat]) -> Strike:
+    stage = scene.dice.choice(sorted({seat.stage for seat in seats}))
+    pair = scene.dice.sample([seat for seat in seats if seat.stage == stage], 2)
+    hows = [scene.dice.choice(("exit", "device")) for _ in pair]
+
+    def strike() -> None:
+        for seat, how in zip(pair, hows, strict=True):
+            scene.hand.fail(seat, how)
+
+    def undo() -> None:
+        for seat in pair:
+            scene.hand.heal(seat)
+
+    words = " and ".join(f"rank {seat.rank} {how}" for seat, how in zip(pair, hows, strict=True))
+    return Strike(words=f"{words} at once", taken=tuple(pair), strike=strike, undo=undo)
+
+
+def slow(scene: Scene, seats: Sequence[Seat]) -> Strike:
+    seat = scene.dice.choice(seats)
+    place = (seat.node, str(seat.gpu))
+    return Strike(
+        words=f"GPU of rank {seat.rank} is slow",
+        taken=(seat,),
+        strike=lambda: scene.cluster.moe_local("gpu", "fail", *place, "--how", "slow"),
+        undo=lambda: scene.hand.heal(seat),
+    )
+
+
+def reported(scene: Scene, seats: Sequence[Seat]) -> Strike:
+    seat = scene.dice.choice(seats)
+    how = scene.dice.choice(("condition", "taint", "allocatable", "resource"))
+    place = (seat.node, str(seat.gpu))
+    return Strike(
+        words=f"GPU of rank {seat.rank} is reported bad by {how}",
+        taken=(seat,),
+        strike=lambda: scene.cluster.moe_local("gpu", "report", *place, "--as", how),
+        undo=lambda: scene.cluster.moe_local("gpu", "report", *place, "--clear"),
+    )
+
+
+def pod(scene: Scene, seats: Sequence[Seat]) -> Strike:
+    chosen = scene.dice.choice(seats)
+    delete = ("delete", "pod", chosen.pod, "--wait=false", f"--grace-period={scene.dice.choice((0, 1, 30))}")
+    return Strike(
+        words=f"pod {chosen.pod} is deleted",
+        taken=_of_pod(chosen, seats),
+        strike=lambda: scene.cluster.kubectl(*delete),
+    )
+
+
+def supervisor(scene: Scene, seats: Sequence[Seat]) -> Strike:
+    chosen = scene.dice.choice(seats)
+
+    def strike() -> None:
+        processes, rank = read_processes(), scene.hand.driver(chosen)
+        if rank is None or rank not in processes:
+            raise LocalError(f"rank {chosen.rank} has no process, so its supervisor cannot be found")
+        os.kill(processes[processes[rank].parent].parent, signal.SIGKILL)
+
+    return Strike(words=f"supervisor of {chosen.pod} is killed", taken=_of_pod(chosen, seats), strike=strike)
+
+
+def power(scene: Scene, seats: Sequence[Seat]) -> Strike:
+    return _node(scene, seats, "loses power", ("stop",), ("start",))
+
+
+def cut_from_peers(scene: Scene, seats: Sequence[Seat]) -> Strike:
+    return _node(scene, seats, "is cut off from its peers", ("partition", "--from", "peers"), ("rejoin",))
+
+
+def cut_from_api(scene: Scene, seats: Sequence[Seat]) -> Strike:
+    return _node(scene, seats, "is cut off from the API server", ("partition", "--from", "api"), ("rejoin",))
+
+
+def cordon(scene: Scene, seats: Sequence[Seat]) -> Strike:
+    chosen = scene.dice.choice(seats)
+    return Strike(
+        words=f"{chosen.node} is cordoned",
+        taken=_of_node(chosen, seats),
+        strike=lambda: scene.cluster.moe_local("kubectl", "cordon", chosen.node),
+        undo=lambda: scene.cluster.moe_local("kubectl", "uncordon", chosen.node),
+    )
+
+
+def evacuate(scene: Scene, seats: Sequence[Seat]) -> Strike:
+    chosen = scene.dice.choice(seats)
+    place = {"node": chosen.node, "gpu": chosen.gpu}
+    return Strike(
+        words=f"rank {chosen.rank} is evacuated ({chosen.node}/{chosen.gpu})",
+        taken=(chosen,),
+        strike=lambda: patch_failover(scene, {"evacuate": [place]}),
+        undo=lambda: patch_failover(scene, {"evacuate": []}),
+    )
+
+
+def operator(scene: Scene, seats: Sequence[Seat]) -> Strike:
+    delete = ("-n", "moe-system", "delete", "pods", "--all", "--wait=false", "--grace-period=0", "--force")
+    return Strike(words="the operator is killed", taken=(), strike=lambda: scene.cluster.moe_local("kubectl", *delete))
+
+
+def api_server(scene: Scene, seats: Sequence[Seat]) -> Strike:
+    restart = ("plane", "restart", "apiserver", "--kill")
+    return Strike(
+        words="the API server is killed", taken=(), strike=lambda: scene.cluster.moe_local(*restart), is_long=True
+    )
+
+
+def patch_failover(scene: Scene, fields: dict[str, object]) -> None:
+    """Change fields of spec.failover."""
+    scene.cluster.patch("moedeployments", scene.deployed.name, {"spec": {"failover": fields}})
+
+
+KINDS: dict[str, tuple[int, Kind]] = {
+    "exit": (6, exit_),
+    "hang": (3, hang),
+    "device": (6, device),
+    "two-at-once": (3, two_at_once),
+    "slow": (1, slow),
+    "reported": (3, reported),
+    "pod": (3, pod),
+    "supervisor": (3, supervisor),
+    "power": (2, power),
+    "cut-from-peers": (1, cut_from_peers),
+    "cut-from-api": (1, cut_from_api),
+    "cordon": (2, cordon),
+    "evacuate": (3, evacuate),
+    "operator": (2, operator),
+    "api-server": (1, api_server),
+}
+"""Every kind with how often it comes, by name."""
+
+
+def _node(scene: Scene, seats: Sequence[Seat], words: str, down: tuple[str, ...], up: tuple[str, ...]) -> Strike:
+    chosen = scene.dice.choice(seats)
+    return Strike(
+        words=f"{chosen.node} {words}",
+        taken=_of_node(chosen, seats),
+        strike=lambda: scene.cluster.moe_local("node", down[0], chosen.node, *down[1:]),
+        undo=lambda: scene.cluster.moe_local("node", *up, chosen.node),
+    )
+
+
+def _of_pod(chosen: Seat, seats: Sequence[Seat]) -> tuple[Seat, ...]:
+    return tuple(seat for seat in seats if seat.pod == chosen.pod)
+
+
+def _of_node(chosen: Seat, seats: Sequence[Seat]) -> tuple[Seat, ...]:
+    return tuple(seat for seat in seats if seat.node == chosen.node)

@@ -1,0 +1,119 @@
+"""One run of chaos: strike by chance, undo after a while, never more than there is room for, and rest in the end."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import httpx
+
+from benchmarks.chaos.faults import KINDS, Scene, Strike, patch_failover
+from benchmarks.chaos.manifest import cleared
+from benchmarks.chaos.processes import places
+from benchmarks.soak.processes import Watched
+from demo.cluster import CommandError
+from demo.observe import Seat, list_stages
+from moe_local.errors import LocalError
+
+Show = Callable[[str], None]
+LEAST_SEATS = 2
+"""So many seats of each stage serve at any moment: they have room for all experts and lanes."""
+PAUSE_S = (0.5, 4.0)
+LASTS_S = (2.0, 15.0)
+READ_ERRORS = (httpx.HTTPError, CommandError)
+TRIES = 60
+RETRY_S = 1.0
+
+
+@dataclass(kw_only=True)
+class Chaos:
+    """What was struck so far, and what is still to be undone: when, and what it took."""
+
+    scene: Scene
+    watched: Watched
+    kinds: Sequence[str]
+    gateway: int | None
+    """Its process."""
+    show: Show
+    counts: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    open: list[tuple[float, Strike]] = field(default_factory=list)
+
+    def run(self, number: int, until: float) -> None:
+        """So many strikes, unless `until` comes first."""
+        dice = self.scene.dice
+        while self.counts.total() < number and time.monotonic() < until:
+            self._undo_due(time.monotonic())
+            self._strike()
+            self._look()
+            time.sleep(dice.uniform(*PAUSE_S))
+        self.undo_all()
+
+    def undo_all(self) -> None:
+        """Whatever is still broken is repaired, and declared well."""
+        self._undo_due(float("inf"))
+        insist(lambda: patch_failover(self.scene, {"cleared": cleared()}))
+
+    def _strike(self) -> None:
+        seats = self._usable()
+        if not seats:
+            return
+        weights = [KINDS[name][0] for name in self.kinds]
+        (name,) = self.scene.dice.choices(self.kinds, weights)
+        try:
+            strike = KINDS[name][1](self.scene, seats)
+            if not self._leaves_room(strike, seats):
+                return
+            self.show(f"{self.counts.total() + 1}: {strike.words}")
+            strike.strike()
+        except (LocalError, CommandError, ValueError, ProcessLookupError) as error:
+            # What is struck may just have gone by itself.
+            self.refused[name] += 1
+            self.show(f"  not done: {str(error).splitlines()[0]}")
+            return
+        self.counts[name] += 1
+        if strike.undo is not None:
+            self.open.append((time.monotonic() + self.scene.dice.uniform(*LASTS_S), strike))
+
+    def _usable(self) -> list[Seat]:
+        """Seats that serve, by the operator's word, and are not struck; none while nothing can be read."""
+        struck = {seat.rank for _, strike in self.open for seat in strike.taken}
+        try:
+            serving = serving_ranks(self.scene)
+            return [one for one in self.scene.deployed.seats() if one.rank in serving and one.rank not in struck]
+        except READ_ERRORS:
+            return []
+
+    def _leaves_room(self, strike: Strike, seats: Sequence[Seat]) -> bool:
+        taken = {seat.rank for seat in strike.taken}
+        left = Counter(seat.stage for seat in seats if seat.rank not in taken)
+        return all(left[stage] >= LEAST_SEATS for stage in {seat.stage for seat in strike.taken})
+
+    def _undo_due(self, now: float) -> None:
+        for when, strike in list(self.open):
+            if when <= now and strike.undo is not None:
+                undo = strike.undo
+                insist(undo)
+                insist(lambda: patch_failover(self.scene, {"cleared": cleared()}))
+                self.open.remove((when, strike))
+
+    def _look(self) -> None:
+        self.watched.look(time.monotonic(), places(self.scene.cluster.state, self.gateway))
+
+
+def insist(do: Callable[[], object]) -> None:
+    """A repair is done whatever else is broken: again, until the API server is there."""
+    for turn in range(TRIES):
+        try:
+            do()
+            return
+        except (*READ_ERRORS, LocalError):
+            if turn == TRIES - 1:
+                raise
+            time.sleep(RETRY_S)
+
+
+def serving_ranks(scene: Scene) -> set[int]:
+    """Ranks that serve, in the stages' own status."""
+    stages = list_stages(scene.cluster, scene.deployed.name)
+    return {one.rank for stage in stages for one in stage.status.ranks if one.state == "serving"}
