@@ -1,0 +1,49 @@
+import random
+
+import pytest
+
+from benchmarks.failover.crowd import Asked, wrong_tokens
+from benchmarks.failover.kills import choose
+from benchmarks.failover.sightings import Sightings
+from demo.observe import Seat
+from demo.streams import Prompt, Stream
+
+
+def seat(rank: int, stage: str, experts: tuple[int, ...] = (1,)) -> Seat:
+    return Seat(stage=stage, rank=rank, pod="p", node="n", gpu=0, incarnation=1, experts=experts, lanes=(0,))
+
+
+SEATS = [seat(0, "a"), seat(1, "a"), seat(2, "b"), seat(3, "b", experts=())]
+
+
+def test_the_stage_that_was_hit_least_is_hit_next_and_never_an_empty_rank() -> None:
+    assert {choose(SEATS, [0], random.Random(seed)).rank for seed in range(9)} == {2}
+
+
+def test_nobody_is_hit_twice() -> None:
+    assert choose(SEATS, [0, 2], random.Random(0)).rank == 1
+    with pytest.raises(ValueError, match="ask for fewer kills"):
+        choose(SEATS, [0, 1, 2], random.Random(0))
+
+
+def asked(*tokens: int, finish: str = "") -> Asked:
+    stream = Stream(prompt=Prompt(text="", max_tokens=9), began=0.0, finish=finish, tokens=list(tokens))
+    return Asked(name="x", number=0, stream=stream)
+
+
+def test_a_stream_under_way_is_right_as_far_as_it_is() -> None:
+    assert wrong_tokens([asked(1, 2), asked(1, 2, 3, finish="stop")], [[1, 2, 3]]) == []
+
+
+def test_a_wrong_token_and_an_early_end_are_found() -> None:
+    assert wrong_tokens([asked(1, 9)], [[1, 2, 3]]) == ["x: 2 of 3 tokens, the first wrong one at 1"]
+    assert wrong_tokens([asked(1, 2, finish="stop")], [[1, 2, 3]]) == ["x: 2 of 3 tokens, the first wrong one at None"]
+
+
+def test_the_gateways_log_says_who_heads_a_request_last() -> None:
+    seen, line = Sightings(), "2026 INFO moe_gateway.balancer a-1 goes to HeadKey(replica=0, rank={}, pod_uid='u') as 0"
+    seen.see_line(line.format(4))
+    seen.see_line("2026 INFO something else")
+    seen.see_line(line.format(6))
+    assert seen.head_of("a-1", float("inf")) == 6
+    assert seen.head_of("a-1", 0.0) is None

@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+
+from benchmarks.failover.journal import Journal
+from benchmarks.failover.report import write_report
+from benchmarks.failover.rows import rows
+
+PHASES = {"detect": 0.1, "decide": 0.1, "load": 0.1, "resume": 0.1}
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal.jsonl")
+
+
+def add_kill(journal: Journal, part: str, own: float, others: float, tokens: int = 95) -> None:
+    journal.add(
+        "kill", part=part, own=[own], others=[others], tokens=tokens, seconds=10.0, phases=PHASES, bins=[1] * 44
+    )
+
+
+def add_calm(journal: Journal) -> None:
+    journal.add(
+        "calm", part="calm", seconds=10.0, tokens=100, between=[0.1, 0.1, 0.3], longest=[0.3], cpu={"rank": 2.0}
+    )
+
+
+def test_nothing_measured_keeps_nothing(journal: Journal) -> None:
+    assert {row.verdict for row in rows(journal)} == {"not measured"}
+
+
+def test_a_stall_is_judged_by_its_median_and_by_its_worst(journal: Journal) -> None:
+    add_kill(journal, "exit", 0.4, 0.2)
+    add_kill(journal, "device", 0.45, 0.2)
+    own = rows(journal)[0]
+    assert (own.found, own.verdict) == ("425 ms (400 to 450)", "yes")
+
+    add_kill(journal, "exit", 1.6, 0.2)
+    assert rows(journal)[0].verdict == "NO"
+
+
+def test_a_group_restart_is_counted_in_stalls_of_ours(journal: Journal) -> None:
+    add_kill(journal, "exit", 0.5, 0.2)
+    journal.add("group", mode="warm", stall=20.0)
+    warm = next(row for row in rows(journal) if "group restart, warm" in row.what)
+    assert (warm.found, warm.verdict) == ("20000 ms (20000 to 20000): 40 x", "yes")
+
+
+def test_lost_throughput_is_what_calm_streams_had_more(journal: Journal) -> None:
+    add_calm(journal)
+    add_kill(journal, "exit", 0.5, 0.2, tokens=80)
+    lost = next(row for row in rows(journal) if "throughput" in row.what)
+    assert (lost.found, lost.verdict) == ("20.0% (8.0 of 10.0 tokens/s)", "NO")
+
+
+def test_a_planned_move_is_held_against_twice_the_calm_median(journal: Journal) -> None:
+    add_calm(journal)
+    journal.add("planned", what="evacuate", took=3.0, between=[0.1, 0.19])
+    moved = next(row for row in rows(journal) if "emptied" in row.what)
+    assert (moved.found, moved.verdict) == ("0.0% of 2 above 200 ms, worst 190 ms; undisturbed 33.3%", "yes")
+
+
+def test_one_wrong_token_breaks_the_promise(journal: Journal) -> None:
+    journal.add("streams", part="exit", begun=9, ended=8, failed=[], wrong=["exit-1: wrong"])
+    assert rows(journal)[-1].verdict == "NO"
+
+
+def test_a_torn_last_line_is_left_out(journal: Journal, tmp_path: Path) -> None:
+    journal.add("calm", seconds=1.0)
+    with (tmp_path / "journal.jsonl").open("a") as file:
+        file.write('{"kind": "calm", "sec')
+    assert journal.read("calm") == [{"kind": "calm", "seconds": 1.0}]
+
+
+def test_the_report_is_made_of_what_there_is(journal: Journal, tmp_path: Path) -> None:
+    journal.add("run", machine={"cpu": "some"}, options={"kills": "2"})
+    assert "not measured" in write_report(journal, tmp_path).read_text()
+
+    add_calm(journal)
+    add_kill(journal, "exit", 0.5, 0.2)
+    text = write_report(journal, tmp_path).read_text()
+    assert "| exit | 1 | 500 ms (500 to 500) | 200 ms (200 to 200) | 200 ms |" in text
+    assert "| exit | 100 ms (100 to 100) | 100 ms (100 to 100) |" in text
+    assert {path.name for path in tmp_path.glob("*.svg")} == {"stalls.svg", "phases.svg", "rate.svg"}
