@@ -6,7 +6,7 @@ import pytest
 
 from moe_worker.errors import SettingsError
 from moe_worker.settings import PodSettings
-from moe_worker.supervisor.incarnations import Incarnations
+from moe_worker.supervisor.incarnations import RESERVED, Incarnations
 
 ENV = {
     "MOE_NAMESPACE": "ns", "MOE_STAGE": "d-r0-s00", "MOE_DEPLOYMENT": "d", "NODE_RANK": "1", "POD_NAME": "p",
@@ -34,4 +34,17 @@ def test_a_senseless_number_is_named_with_its_value() -> None:
 def test_incarnations_grow_over_restarts_and_each_seat_has_its_own(tmp_path: Path) -> None:
     first = Incarnations(tmp_path / "state")
     assert [first.next(4), first.next(4), first.next(5)] == [1, 2, 1]
-    assert Incarnations(tmp_path / "state").next(4) == 3
+    assert Incarnations(tmp_path / "state").next(4) == RESERVED + 1
+
+
+def test_a_disk_that_is_full_keeps_no_rank_from_starting_again_and_no_number_is_used_twice(tmp_path: Path) -> None:
+    first = Incarnations(tmp_path / "state")
+    assert first.next(4) == 1
+    (tmp_path / "state" / ".rank-4.new").mkdir()
+    assert [first.next(4) for _ in range(RESERVED - 1)] == list(range(2, RESERVED + 1))
+    with pytest.raises(OSError, match="rank-4"):
+        first.next(4)
+    with pytest.raises(OSError, match="rank-4"):
+        Incarnations(tmp_path / "state").next(4)
+    (tmp_path / "state" / ".rank-4.new").rmdir()
+    assert first.next(4) == RESERVED + 1

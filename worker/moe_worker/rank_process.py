@@ -84,13 +84,20 @@ def _serve(settings: RankSettings, control: ControlChannel, log: Logger) -> None
 
 
 def _open_engine(settings: RankSettings, device: Device) -> Engine:
-    return open_engine(
-        Path(settings.model_path),
-        device=device,
-        settings=settings.settings(),
-        dtype=settings.dtype,
-        declared=settings.shape,
-    )
+    try:
+        return open_engine(
+            Path(settings.model_path),
+            device=device,
+            settings=settings.settings(),
+            dtype=settings.dtype,
+            declared=settings.shape,
+        )
+    except OSError as error:  # no fault of the device's: the rank is tried again, ever more slowly
+        raise CheckpointError(
+            f"{settings.model_path} cannot be read ({error})",
+            "the volume with the checkpoint must be there when a rank starts",
+            "bring it back; it is tried again",
+        ) from error
 
 
 def _make_transport(settings: RankSettings, log: Logger) -> TcpTransport:

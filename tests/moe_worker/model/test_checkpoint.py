@@ -99,6 +99,37 @@ def test_a_truncated_file_is_named_with_its_size(folder: Path) -> None:
     assert refusal(folder).value.startswith(f"{shard} (5000 bytes) cannot be read")
 
 
+def load(engine: Engine, expert: int) -> str | None:
+    """Loads it; what went wrong."""
+    engine.load(expert)
+    while True:
+        for _, error in engine.loaded():
+            return error
+
+
+def test_a_file_that_shrinks_under_a_running_engine_is_named_and_read_again_when_it_is_whole(folder: Path) -> None:
+    engine = opened(folder)
+    assert load(engine, 0) is None
+    index = json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
+    file = folder / index["model.layers.0.mlp.experts.1.up_proj.weight"]
+    whole = file.read_bytes()
+    with file.open("r+b") as shrinking:
+        shrinking.truncate(1000)
+    error = str(load(engine, 1))
+    assert error.startswith(f"{file} (1000 bytes) cannot be read (it had {len(whole)} bytes before)")
+    file.write_bytes(whole)
+    assert load(engine, 1) is None
+    engine.close()
+
+
+def test_a_folder_that_is_removed_takes_nothing_from_who_has_its_files_mapped(folder: Path) -> None:
+    engine = opened(folder)
+    assert load(engine, 0) is None
+    folder.rename(folder.with_name("elsewhere"))
+    assert load(engine, 1) is None
+    engine.close()
+
+
 def test_a_tensor_that_is_missing_or_of_another_shape_is_named(folder: Path) -> None:
     change_config(folder, moe_intermediate_size=16)
     error = load_error(folder, 3)

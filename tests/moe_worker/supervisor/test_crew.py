@@ -34,6 +34,7 @@ class World:
     num_changes: int = 0
     next_pid: int = 100
     incarnation: int = 0
+    is_disk_full: bool = False
 
     def fork(self, settings: dict[str, Any]) -> ControlChannel:
         ours, theirs = socket.socketpair()
@@ -66,6 +67,8 @@ class World:
         self.num_changes += 1
 
     def settings(self, seat: Seat) -> RankSettings:
+        if self.is_disk_full:
+            raise OSError("No space left on device")
         self.incarnation += 1
         return RankSettings(
             deployment="d", replica=0, rank=seat.rank, gpu=seat.gpu, pod_uid="u", incarnation=self.incarnation,
@@ -192,6 +195,20 @@ def test_a_gpu_broken_by_a_drill_is_tried_again_when_the_drill_is_over(world: Wo
     assert world.orders[2:] == ["kill 1"]
     advance(world, crew, 0.2, beating=(0,))
     assert world.orders[2:] == ["kill 1", "fork 1"]
+
+
+def test_a_rank_that_cannot_be_forked_for_want_of_disk_is_told_and_tried_again(world: World, crew: Crew) -> None:
+    world.is_disk_full = True
+    world.pending.append(Exited(rank=1, pid=101, code=None, how="SIGKILL"))
+    crew.hear_forks()
+    seat = crew.members[1].seat
+    assert (seat.state, seat.reason) == ("failed", "")
+    assert seat.error.startswith("the pod's state folder cannot be written (No space left on device)")
+    world.is_disk_full = False
+    advance(world, crew, 1.1, beating=(0,))
+    assert world.orders == ["fork 0", "fork 1", "fork 1"]
+    say(world, 1, STATUS)
+    assert (seat.state, seat.error) == ("serving", "")
 
 
 def test_dismissed_ranks_are_killed_and_news_of_them_ignored(world: World, crew: Crew) -> None:

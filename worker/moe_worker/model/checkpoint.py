@@ -27,6 +27,7 @@ class Checkpoint:
         self._device = device
         self._files: dict[str, str] = {}
         self._open: dict[str, Any] = {}
+        self._sizes: dict[str, int] = {}
 
     def open(self) -> None:
         """Reads the index; raises CheckpointError when there is none or a file that it names is missing."""
@@ -57,6 +58,7 @@ class Checkpoint:
 
     def _copy(self, name: str, shape: tuple[int, ...], index: tuple[int, ...]) -> torch.Tensor:
         file = self._file(name)
+        self._check_whole(file)
         try:
             lying = self._mapped(file).get_slice(name)
             self._check_shape(name, file, tuple(lying.get_shape()), shape)
@@ -99,9 +101,28 @@ class Checkpoint:
         if file not in self._open:
             try:
                 self._open[file] = safe_open(self.folder / file, framework="pt")
+                self._sizes[file] = (self.folder / file).stat().st_size
             except (SafetensorError, OSError) as error:
                 raise self._unreadable(file, error) from error
         return self._open[file]
+
+    def _check_whole(self, file: str) -> None:
+        """A mapped file that has shrunk, or whose volume fails, would end the process where it is read. One that was
+        only removed is still there for who has it mapped.
+        """
+        try:
+            size = (self.folder / file).stat().st_size if file in self._open else 0
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.folder / file} cannot be read ({error.strerror})",
+                "the volume with the checkpoint must be there whenever an expert is loaded",
+                "bring it back; it is tried again",
+            ) from error
+        if file in self._open and size < self._sizes[file]:
+            del self._open[file]
+            raise self._unreadable(file, ValueError(f"it had {self._sizes[file]} bytes before"))
 
     def _unreadable(self, file: str, error: Exception) -> CheckpointError:
         size = (self.folder / file).stat().st_size if (self.folder / file).is_file() else 0

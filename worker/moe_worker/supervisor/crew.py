@@ -177,7 +177,11 @@ class Crew:
                 self._fork(member, now)
 
     def _fork(self, member: Member, now: float) -> None:
-        settings = self.make_settings(member.seat)
+        try:
+            settings = self.make_settings(member.seat)
+        except OSError as error:
+            self._could_not_fork(member.seat, error, now)
+            return
         channel = self.forks.fork(settings.to_json())
         member.channel, member.pid, member.starved_s, member.forked_at = channel, None, None, now
         member.seat.forked(settings.incarnation, now)
@@ -185,6 +189,12 @@ class Crew:
             channel.send({"view": member.view})
         self.listener.add(channel.fileno(), lambda: self._hear(member, channel))
         self.log.info(f"rank {member.seat.rank} forked, incarnation {settings.incarnation}")
+
+    def _could_not_fork(self, seat: Seat, error: OSError, now: float) -> None:
+        found = f"the pod's state folder cannot be written ({error}); make room on its disk, it is tried again"
+        self.log.error(f"rank {seat.rank}: {found}")
+        seat.could_not_fork(found, now)
+        self.changed()
 
     def _hear(self, member: Member, channel: ControlChannel) -> None:
         try:

@@ -82,6 +82,11 @@ class Seat:
             self.state = "starting"
             self.incarnation = incarnation
 
+    def could_not_fork(self, error: str, now: float) -> None:
+        """What a fork needs is not there: tried again, ever more slowly."""
+        self.error, self.state = error, "failed"
+        self._back_off(DEVICE_RETRY_S, now)
+
     def beat(self, now: float) -> None:
         self._has_beaten = True
         self._silent_at = now
