@@ -8,14 +8,15 @@ from typing import Any
 import kopf
 
 from moe_api import names
+from moe_operator.node_news import NodeNews
 from moe_operator.queue import Key
 
 Labels = Mapping[str, str]
-OUT_OF_SERVICE_TAINT = "node.kubernetes.io/out-of-service"
 
 
 def register(registry: kopf.OperatorRegistry, mark: Callable[[Key], None], mark_all: Callable[[], None]) -> None:
     """Hang the handlers into kopf's registry. `mark_all` has everything looked at once."""
+    nodes = NodeNews()
 
     @kopf.on.event(names.GROUP, names.VERSION, names.DEPLOYMENT_PLURAL, registry=registry)
     async def on_deployment(namespace: str | None, name: str | None, **_: Any) -> None:
@@ -39,7 +40,7 @@ def register(registry: kopf.OperatorRegistry, mark: Callable[[Key], None], mark_
 
     @kopf.on.event("", "v1", "nodes", registry=registry)
     async def on_node(type: str | None, body: Mapping[str, Any], **_: Any) -> None:
-        if concerns_pods(type, body):
+        if nodes.is_news(type, body):
             mark_all()
 
 
@@ -54,9 +55,3 @@ def keys_of_labels(namespace: str, labels: Labels) -> list[Key]:
         name = names.stage_name(deployment, int(replica), int(stage))
         keys.append(Key(kind=names.STAGE_KIND, namespace=namespace, name=name))
     return keys
-
-
-def concerns_pods(event_type: str | None, node: Mapping[str, Any]) -> bool:
-    """Whether a node's event can cost a stage its pods: it is gone, or a person declared it out of service."""
-    taints = node.get("spec", {}).get("taints") or ()
-    return event_type == "DELETED" or any(taint["key"] == OUT_OF_SERVICE_TAINT for taint in taints)

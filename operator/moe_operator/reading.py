@@ -13,8 +13,9 @@ from moe_api.report import Report
 from moe_api.stage import MoEStage
 from moe_operator.api import Json
 from moe_operator.desire.owner import is_owned_by
-from moe_operator.handlers import OUT_OF_SERVICE_TAINT
 from moe_operator.snapshot import GatewayPod, Node, Pod
+
+OUT_OF_SERVICE_TAINT = "node.kubernetes.io/out-of-service"
 
 
 def read_pods(raw_pods: Iterable[Json], stage_uid: str) -> tuple[Pod, ...]:

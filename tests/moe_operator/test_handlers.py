@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from moe_api import names
-from moe_operator.handlers import concerns_pods, keys_of_labels
+from moe_operator.handlers import keys_of_labels
 from moe_operator.queue import Key
-
-OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
 
 
 def test_a_pod_marks_its_stage_and_its_deployment() -> None:
@@ -28,10 +26,3 @@ def test_foreign_or_senseless_labels_mark_nothing_of_a_stage() -> None:
     assert keys_of_labels("space", {"app": "other"}) == []
     odd = {names.LABEL_DEPLOYMENT: "big", names.LABEL_REPLICA: "x", names.LABEL_STAGE: "0"}
     assert [key.kind for key in keys_of_labels("space", odd)] == ["MoEDeployment"]
-
-
-def test_only_a_lost_node_concerns_pods() -> None:
-    assert concerns_pods("DELETED", {})
-    assert concerns_pods("MODIFIED", {"spec": {"taints": [OUT_OF_SERVICE]}})
-    assert not concerns_pods("MODIFIED", {"spec": {"taints": [{"key": "node.kubernetes.io/unreachable"}]}})
-    assert not concerns_pods(None, {"spec": {}})
