@@ -16,9 +16,10 @@ from moe_operator.api import KubernetesApi
 from moe_operator.clock import SystemClock
 from moe_operator.desire.settings import SettingsError
 from moe_operator.handlers import register
+from moe_operator.metrics import served
 from moe_operator.queue import Backoff, DirtyQueue, Key
 from moe_operator.reconcile import Reconciler
-from moe_operator.settings import HEALTH_PORT, Settings, read_settings
+from moe_operator.settings import HEALTH_PORT, METRICS_PORT, Settings, read_settings
 
 DEPLOYMENT_REST_SECONDS = 0.2
 STAGE_REST_SECONDS = 0.05
@@ -51,9 +52,13 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
     """The whole operator in the running loop; ends when `stop` is set or a signal arrives."""
     api = await KubernetesApi.connect(os.environ)
     reconciler = Reconciler(api=api, clock=SystemClock(), images=settings.images)
-    queue = DirtyQueue(reconciler.reconcile, clock=reconciler.clock, backoff=Backoff(), rest_seconds=_rest_seconds)
+    metrics, clock = reconciler.metrics, reconciler.clock
+    reconcile = metrics.timed(reconciler.reconcile)
+    queue = DirtyQueue(reconcile, clock=clock, backoff=Backoff(), rest_seconds=_rest_seconds)
+    metrics.follow(queue.depth)
     try:
-        await _serve(settings, api, reconciler, queue, stop)
+        with served(metrics, settings.health_address, METRICS_PORT):
+            await _serve(settings, api, reconciler, queue, stop)
     finally:
         await queue.stop()
         await api.close()

@@ -85,6 +85,10 @@ class DirtyQueue:
                 logger.exception("The tick failed and is tried again in %s s.", interval_seconds)
             await self._sleep_or_wake(interval_seconds, wake)
 
+    def depth(self) -> int:
+        """How many keys are being worked on or wait for it."""
+        return len(self._workers)
+
     def seconds_since_tick(self) -> float:
         """The age of the last complete look at everything."""
         return self._clock.monotonic() - self._last_tick

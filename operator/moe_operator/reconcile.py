@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from moe_api import names
@@ -21,6 +21,7 @@ from moe_operator.decide.placement import follow_loads
 from moe_operator.decide.stage import decide_stage
 from moe_operator.desire.settings import Images
 from moe_operator.events import condition_events, controller_reference, post, reference
+from moe_operator.metrics import Metrics
 from moe_operator.observe import observe_deployment, observe_stage
 from moe_operator.queue import Key
 from moe_operator.snapshot import StageSnapshot
@@ -30,11 +31,12 @@ from moe_operator.status.stage import describe_stage
 
 @dataclass(frozen=True, kw_only=True)
 class Reconciler:
-    """Holds no state between passes: everything is read anew."""
+    """Holds no state between passes but what it has counted: everything is read anew."""
 
     api: Api
     clock: Clock
     images: Images
+    metrics: Metrics = field(default_factory=Metrics)
 
     async def reconcile(self, key: Key) -> float | None:
         """Bring one object closer to what it should be. Raises ApiError; the queue tries again.
@@ -77,6 +79,7 @@ class Reconciler:
             write_status(self.api, resources.STAGES, snapshot.raw, status.dump()),
             *(self._post(about, decision.events, occasion) for about in (reference(snapshot.raw), owner)),
         )
+        self.metrics.moved(snapshot.stage.status.moves, status.moves)
 
     async def _reconcile_deployment(self, key: Key) -> None:
         snapshot = await observe_deployment(self.api, key.namespace, key.name)
@@ -87,6 +90,7 @@ class Reconciler:
         before = MoEDeploymentStatus.load(snapshot.raw.get("status") or {})
         status = describe_deployment(snapshot, decision.verdict, self.clock.now(), decision.drills)
         await write_status(self.api, resources.DEPLOYMENTS, snapshot.raw, status.dump())
+        self.metrics.drilled(before.drills, status.drills)
         events = (*decision.events, *condition_events(before.conditions, status.conditions))
         await self._post(reference(snapshot.raw), events, snapshot.raw["metadata"]["resourceVersion"])
 

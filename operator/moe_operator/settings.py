@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from moe_operator.desire.settings import Images, SettingsError, read_images
 
 HEALTH_PORT = 8081
+METRICS_PORT = 8082
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`health_address` is the host on which /healthz is served, "" outside of a pod."""
+    """`health_address` is the host on which /healthz and /metrics are served, "" outside of a pod."""
 
     images: Images
     tick_seconds: float
