@@ -4,10 +4,12 @@ change.
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -256,6 +258,29 @@ async def test_a_checkpoint_of_another_shape_is_told_with_value_rule_and_remedy(
         assert (status, text.splitlines()[0]) == (503, report.error)
 
 
+async def test_an_expert_that_cannot_be_loaded_is_told_with_its_reason_and_loaded_when_it_can_be(
+    settings: PodSettings, orders: socket.socket, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(settings.model_path, tmp_path / "model"))
+    async with Pod(replace(settings, model_path=folder), orders) as pod:
+        await pod.api.put(stage())
+        await pod.until(is_applied)
+        ranks = [_child_pid(settings, rank) for rank in range(2)]
+        files = _cut(folder)
+        experts = [{"expert": 0, "ranks": [0], "loading": [1]}, {"expert": 1, "ranks": [0]}]
+        experts += [{"expert": expert, "ranks": [1]} for expert in (2, 3)]
+        await pod.api.put(stage(2, experts=experts))
+        report = await pod.until(lambda report: bool(report.seats[1].failed))
+        assert [failed.expert for failed in report.seats[1].failed] == [0]
+        assert "(1000 bytes) cannot be read" in report.seats[1].failed[0].reason
+        assert (report.seats[1].experts, report.seats[1].state, report.error) == ([2, 3], "serving", "")
+        for file, whole in files.items():
+            file.write_bytes(whole)
+        mended = await pod.until(lambda report: report.seats[1].experts == [0, 2, 3])
+        assert (mended.seats[1].failed, mended.seats[1].restarts) == ([], 0)
+        assert [_child_pid(settings, rank) for rank in range(2)] == ranks
+
+
 async def test_an_object_that_cannot_be_read_is_told(settings: PodSettings, orders: socket.socket) -> None:
     async with Pod(settings, orders) as pod:
         await pod.api.put(stage(newField=1))
@@ -272,6 +297,14 @@ async def test_a_supervisor_without_its_fork_server_ends(settings: PodSettings, 
     os.kill(_parent(rank), signal.SIGKILL)
     async with asyncio.timeout(5):
         assert await pod.status == 1
+
+
+def _cut(folder: Path) -> dict[Path, bytes]:
+    """Leave of each file with weights its beginning only; what they were."""
+    files = {file: file.read_bytes() for file in folder.glob("*.safetensors")}
+    for file in files:
+        os.truncate(file, 1000)
+    return files
 
 
 def _any_alive(pids: list[int]) -> bool:
