@@ -59,6 +59,9 @@ async def test_copies_are_added_and_taken_away_while_every_expert_is_served() ->
     assert (await world.status())["coverage"] == 2
     assert (await world.conditions())["Degraded"] == "False Healthy"
     assert [accepted_spec(stage).experts.copies for stage in await world.stages()] == [2, 2]
+    added = [event for event in await world.events() if event.startswith("CopyAdded")]
+    assert len(added) == 8
+    assert any(event.startswith("CopyAdded: expert 0 is on rank 2 (") for event in added)
 
     seen = await patch(world, copies=1)
 
@@ -66,6 +69,9 @@ async def test_copies_are_added_and_taken_away_while_every_expert_is_served() ->
     assert all(expert.ranks for stage in seen for expert in stage.spec.experts)
     assert [(pod["metadata"]["name"], pod["metadata"]["uid"]) for pod in await world.pods()] == pods
     assert all(not stage.spec.masked for stage in seen)
+    removed = sorted(event for event in await world.events() if event.startswith("CopyRemoved"))
+    assert removed[0] == "CopyRemoved: expert 0 no longer on rank 2 as well"
+    assert len(removed) == 8
 
 
 async def test_a_copy_more_of_one_expert_changes_nothing_else() -> None:

@@ -73,7 +73,7 @@ def _gain(
     return Relocation(
         rank=rank,
         reason=Reason.COPY_ADDED if is_copy else Reason.EXPERT_RETURNED,
-        message="another copy is loaded" if is_copy else "the rank can host again",
+        message="another copy is loaded" if is_copy else "the plan has it there",
         node=pod.node if pod else None,
         gpu=seat.gpu if seat else None,
         is_planned=True,

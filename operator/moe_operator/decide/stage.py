@@ -26,6 +26,7 @@ from moe_operator.decide.seats import Seats, find_seats, is_node_lost, node_rank
 from moe_operator.decide.words import (
     breaker_events,
     cleared_events,
+    dropped_events,
     evacuation_events,
     heal_events,
     lost_events,
@@ -60,6 +61,7 @@ def decide_stage(snapshot: StageSnapshot, now: datetime) -> StageDecision:
             *relocation_events(moved, seats),
             *lost_events(spec, rehosting),
             *heal_events(spec, next_spec),
+            *dropped_events(spec, next_spec),
             *breaker_events(spec, next_spec),
             *cleared_events(spec, next_spec),
             *evacuation_events(spec, next_spec, evidence.leaving),

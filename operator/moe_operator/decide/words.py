@@ -65,6 +65,20 @@ def evacuation_events(spec: MoEStageSpec, next_spec: MoEStageSpec, leaving: Mapp
     ]
 
 
+def dropped_events(spec: MoEStageSpec, next_spec: MoEStageSpec) -> list[Event]:
+    """Copies that are given up with this commit, and by no failure; one line for all of a rank."""
+    masked = {mask.rank for mask in next_spec.masked}
+    dropped: dict[int, list[int]] = {}
+    for before, after in zip(spec.experts, next_spec.experts, strict=True):
+        gone = [rank for rank in before.ranks if rank not in after.ranks and rank not in masked]
+        for rank in gone if len(after.ranks) < len(before.ranks) else ():
+            dropped.setdefault(rank, []).append(before.expert)
+    return [
+        Event(reason=Reason.COPY_REMOVED, message=f"{numbered('expert', experts)} no longer on rank {rank} as well")
+        for rank, experts in sorted(dropped.items())
+    ]
+
+
 def still_leaving(spec: MoEStageSpec, leaving: Mapping[int, Leaving]) -> tuple[Reason, str] | None:
     """Why and what is still being moved away; None when nothing is."""
     holding = [one for rank, one in leaving.items() if _holds(rank, spec)]
@@ -132,6 +146,8 @@ def _relocation_events(relocation: Relocation, seats: Seats) -> list[Event]:
 
 def _moved(noun: str, number: int, from_rank: int | None, to_rank: int, relocation: Relocation, seats: Seats) -> str:
     """`expert 37 moved from rank 37 (node-4 gpu 5) to rank 41 (node-5 gpu 1)`."""
+    if relocation.reason == Reason.COPY_ADDED:
+        return f"{noun} {number} is on {_place(to_rank, relocation, seats)} as well"
     origin = "" if from_rank is None else f" from {_place(from_rank, relocation, seats)}"
     return f"{noun} {number} moved{origin} to {_place(to_rank, relocation, seats)}"
 
