@@ -75,8 +75,6 @@ def run(options: argparse.Namespace, journal: Journal) -> None:
     until = time.monotonic() + 60 * options.minutes
     prompts = make_prompts()
     expected = expected_tokens(options.example, prompts, options.out / "expected.json")
-    if _is_wanted(options, "bookkeeping") and not journal.read("bookkeeping"):
-        journal.add("bookkeeping", **profile())
     for mode in ("warm", "cold"):
         cluster = Cluster(options.state.resolve())
         if mode == "cold" and not _is_wanted(options, "group-cold"):
@@ -89,6 +87,8 @@ def run(options: argparse.Namespace, journal: Journal) -> None:
             if not options.keep or mode == "cold":
                 with suppress(CommandError):
                     cluster.moe_local("down")
+    if _is_wanted(options, "bookkeeping") and not journal.read("bookkeeping"):
+        journal.add("bookkeeping", **profile())
 
 
 def bring_up(

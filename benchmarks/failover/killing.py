@@ -1,4 +1,4 @@
-"""The parts in which single ranks and GPUs fail under load, one after the other, each looked at for ten seconds."""
+"""The parts in which single ranks and GPUs fail under load, one after the other, each looked at for some seconds."""
 
 import os
 import time
@@ -12,7 +12,7 @@ from benchmarks.failover.phases import phases
 from benchmarks.failover.stalls import bins, is_through, longest_gap, num_tokens, spread
 from demo.observe import Seat
 
-WINDOW_S = 10.0
+WINDOW_S = 6.0
 """In which a failure's effect is looked for, and until the next failure."""
 BEFORE_S = 1.0
 """Of rest between looking at the cluster, which costs it time, and the kill."""
@@ -27,11 +27,16 @@ def kill_ranks(bench: Bench, part: str, how: str, *, number: int, until: float) 
         return
     with bench.crowd(part) as crowd:
         bench.wait_running(crowd)
+        began, kills = time.monotonic(), 0
         for turn in range(len(done), number):
             if time.monotonic() > until:
                 bench.show(f"{part}: no time for more than {turn} of {number} kills")
                 break
             _kill(bench, crowd, part, how)
+            kills += 1
+        ended = time.monotonic()
+        tokens = num_tokens(crowd.streams(), began, ended)
+        bench.journal.add("under", part=part, kills=kills, seconds=ended - began, tokens=tokens)
         bench.judge(part, crowd)
 
 
@@ -82,8 +87,6 @@ def _look(bench: Bench, crowd: Crowd, running: Sequence[Asked], kill: Kill, seat
         "own": [later - earlier for earlier, later in own],
         "others": [later - earlier for earlier, later in others],
         "phases": phases(kill, bench.seen, resumed).told(),
-        "tokens": num_tokens(streams, kill.at, ended),
-        "seconds": WINDOW_S,
         "bins": bins(streams, kill.at - BEFORE_S, BIN_S, int((BEFORE_S + WINDOW_S) / BIN_S)),
         "load": os.getloadavg()[0],
     }

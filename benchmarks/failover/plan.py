@@ -11,6 +11,8 @@ from benchmarks.failover.group import restart_group
 from benchmarks.failover.killing import kill_ranks
 from benchmarks.failover.planned import come_home, empty_nodes
 
+CALM_S = 24.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
@@ -34,12 +36,12 @@ def run_parts(bench: Bench, mode: str, *, number: int, until: float, wanted: Seq
 
 
 def _parts(bench: Bench, number: int) -> dict[str, list[Part]]:
-    half, few = max(1, number // 2), max(1, number // 5)
+    half, few = max(1, number // 2), max(1, number // 8)
     warm = [
-        Part(name="calm", share=0.5, run=lambda until: rest(bench, "calm", 30)),
+        Part(name="calm", share=0.5, run=lambda until: rest(bench, "calm", CALM_S)),
         Part(name="exit", share=5, run=lambda until: kill_ranks(bench, "exit", "exit", number=half, until=until)),
         Part(name="device", share=5, run=lambda until: kill_ranks(bench, "device", "device", number=half, until=until)),
-        Part(name="calm-again", share=0.5, run=lambda until: rest(bench, "calm-again", 30)),
+        Part(name="calm-again", share=0.5, run=lambda until: rest(bench, "calm-again", CALM_S)),
         Part(name="hang", share=2, run=lambda until: kill_ranks(bench, "hang", "hang", number=few, until=until)),
         Part(name="home", share=1, run=lambda until: come_home(bench, "home")),
         Part(name="planned", share=1.5, run=lambda until: empty_nodes(bench, "planned", number=2, until=until)),

@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.failover.journal import Journal, Record
+from benchmarks.failover.killing import WINDOW_S
 from benchmarks.failover.plots import draw
 from benchmarks.failover.rows import calm_rate, rows
 from benchmarks.failover.stalls import quantile, spread
@@ -48,7 +49,7 @@ def _kills(journal: Journal) -> str:
             tail = f"{1000 * quantile(others, 0.99):.0f} ms" if others else "-"
             lines.append([part, str(len(kills)), spread(own), spread(others), tail])
     longest = [gap for one in journal.read("calm") for gap in one["longest"]]
-    lines.append(["nothing failed, in 10 s", "-", spread(longest), spread(longest), "-"])
+    lines.append([f"nothing failed, in {WINDOW_S:g} s", "-", spread(longest), spread(longest), "-"])
     return "## Longest wait for a token\n\n" + _markdown(
         ["failure", "kills", "its lane's streams", "other streams", "99 % of the others"], lines
     )

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
@@ -18,7 +19,8 @@ from moe_api import names
 from moe_api.report import Report, SeatReport
 
 Item = TypeVar("Item")
-PLACED = re.compile(r" (\S+) goes to HeadKey\(replica=(\d+), rank=(\d+),")
+PLACED = re.compile(r"^(\S+ \S+) .* (\S+) goes to HeadKey\(replica=(\d+), rank=(\d+),")
+LOG_TIME = "%Y-%m-%d %H:%M:%S,%f"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,9 @@ class Sightings:
     def see_line(self, line: str) -> None:
         found = PLACED.search(line)
         if found is not None:
-            self.placed.append(Placed(at=time.monotonic(), name=found[1], rank=int(found[3])))
+            # A log is followed with a delay: what counts is when the line was written, on this machine's own clock.
+            age = time.time() - datetime.strptime(found[1], LOG_TIME).timestamp()
+            self.placed.append(Placed(at=time.monotonic() - age, name=found[2], rank=int(found[4])))
 
     def head_of(self, name: str, moment: float) -> int | None:
         """The rank that headed a request at `moment`."""

@@ -1,10 +1,12 @@
 import random
+import time
+from datetime import datetime
 
 import pytest
 
 from benchmarks.failover.crowd import Asked, wrong_tokens
 from benchmarks.failover.kills import choose
-from benchmarks.failover.sightings import Sightings
+from benchmarks.failover.sightings import LOG_TIME, Sightings
 from demo.observe import Seat
 from demo.streams import Prompt, Stream
 
@@ -40,10 +42,15 @@ def test_a_wrong_token_and_an_early_end_are_found() -> None:
     assert wrong_tokens([asked(1, 2, finish="stop")], [[1, 2, 3]]) == ["x: 2 of 3 tokens, the first wrong one at None"]
 
 
-def test_the_gateways_log_says_who_heads_a_request_last() -> None:
-    seen, line = Sightings(), "2026 INFO moe_gateway.balancer a-1 goes to HeadKey(replica=0, rank={}, pod_uid='u') as 0"
-    seen.see_line(line.format(4))
+def test_the_gateways_log_says_who_headed_a_request_and_when() -> None:
+    seen, began = Sightings(), time.time()
+
+    def line(age: float, rank: int) -> str:
+        written = datetime.fromtimestamp(began - age).strftime(LOG_TIME)
+        return f"{written} INFO moe_gateway.balancer a-1 goes to HeadKey(replica=0, rank={rank}, pod_uid='u') as 0"
+
+    seen.see_line(line(10, 4))
+    seen.see_line(line(5, 6))
     seen.see_line("2026 INFO something else")
-    seen.see_line(line.format(6))
-    assert seen.head_of("a-1", float("inf")) == 6
-    assert seen.head_of("a-1", 0.0) is None
+    now = time.monotonic()
+    assert [seen.head_of("a-1", now - age) for age in (20, 7, 0)] == [None, 4, 6]

@@ -14,10 +14,8 @@ def journal(tmp_path: Path) -> Journal:
     return Journal(tmp_path / "journal.jsonl")
 
 
-def add_kill(journal: Journal, part: str, own: float, others: float, tokens: int = 95) -> None:
-    journal.add(
-        "kill", part=part, own=[own], others=[others], tokens=tokens, seconds=10.0, phases=PHASES, bins=[1] * 44
-    )
+def add_kill(journal: Journal, part: str, own: float, others: float) -> None:
+    journal.add("kill", part=part, own=[own], others=[others], phases=PHASES, bins=[1] * 28)
 
 
 def add_calm(journal: Journal) -> None:
@@ -49,9 +47,9 @@ def test_a_group_restart_is_counted_in_stalls_of_ours(journal: Journal) -> None:
 
 def test_lost_throughput_is_what_calm_streams_had_more(journal: Journal) -> None:
     add_calm(journal)
-    add_kill(journal, "exit", 0.5, 0.2, tokens=80)
+    journal.add("under", part="exit", kills=2, seconds=16.0, tokens=120)
     lost = next(row for row in rows(journal) if "throughput" in row.what)
-    assert (lost.found, lost.verdict) == ("20.0% (8.0 of 10.0 tokens/s)", "NO")
+    assert (lost.found, lost.verdict) == ("20.0% (7.5 of 10.0 tokens/s with a kill every 8.0 s)", "NO")
 
 
 def test_a_planned_move_is_held_against_twice_the_calm_median(journal: Journal) -> None:
