@@ -11,6 +11,7 @@ from benchmarks.failover.kills import Hand
 from benchmarks.failover.sightings import Sightings
 from demo.deployed import Deployed
 from demo.streams import Prompt
+from demo.waiting import look_at_availability
 
 Show = Callable[[str], None]
 LOOK_S = 0.05
@@ -45,15 +46,21 @@ class Bench:
         self.journal.add("streams", part=part, ended=ended, begun=len(crowd.asked), wrong=wrong, failed=failed)
         self.show(f"{part}: {ended} streams ended, {len(failed)} failed, {len(wrong)} said something wrong")
 
-    def wait_until(self, what: str, is_done: Callable[[], bool], limit_s: float) -> float | None:
+    def wait_until(
+        self, what: str, is_done: Callable[[], bool], limit_s: float, *, every_s: float = LOOK_S
+    ) -> float | None:
         """Seconds until it is so; None when it was not within `limit_s`."""
         began = time.monotonic()
         while not is_done():
             if time.monotonic() - began > limit_s:
                 self.show(f"not within {limit_s:.0f} s: {what}")
                 return None
-            time.sleep(LOOK_S)
+            time.sleep(every_s)
         return time.monotonic() - began
+
+    def is_available(self) -> bool:
+        """Whether the deployment says so of itself, with nothing degraded."""
+        return look_at_availability(self.deployed.cluster, self.deployed.name).done
 
     def wait_running(self, crowd: Crowd) -> None:
         """Until as many streams have tokens as there shall be."""

@@ -5,12 +5,12 @@ import time
 from benchmarks.failover.bench import Bench
 from benchmarks.failover.crowd import Crowd
 from benchmarks.failover.stalls import common_silence
-from demo.waiting import NeverHappened
 from moe_api import names
 
 SETTLE_S = 3.0
 AVAILABLE_LIMIT_S = 400.0
 FLOW_LIMIT_S = 60.0
+LOOK_S = 1.0
 
 
 def restart_group(bench: Bench, mode: str, *, number: int) -> None:
@@ -23,10 +23,16 @@ def restart_group(bench: Bench, mode: str, *, number: int) -> None:
 
 
 def _restart(bench: Bench, crowd: Crowd, mode: str) -> None:
-    began = time.monotonic()
+    before, began = _uids(bench), time.monotonic()
     labels = {names.LABEL_DEPLOYMENT: bench.deployed.name, names.LABEL_APP_COMPONENT: names.COMPONENT_WORKER}
     bench.deployed.cluster.delete_all("pods", labels)
-    available = _wait_available(bench)
+
+    def is_replaced() -> bool:
+        # The status of a moment ago still says that all is well.
+        now = _uids(bench)
+        return len(now) == len(before) and not now & before and bench.is_available()
+
+    available = bench.wait_until("the replica serves again", is_replaced, AVAILABLE_LIMIT_S, every_s=LOOK_S)
     since = time.monotonic()
 
     def flows() -> bool:
@@ -39,9 +45,5 @@ def _restart(bench: Bench, crowd: Crowd, mode: str) -> None:
     bench.show(f"group restart, {mode}: no tokens for {stall:.1f} s, {failed} requests failed meanwhile")
 
 
-def _wait_available(bench: Bench) -> float | None:
-    try:
-        return bench.deployed.wait_until_available(timeout=AVAILABLE_LIMIT_S, show=lambda _: None)
-    except NeverHappened as error:
-        bench.show(str(error).splitlines()[0])
-        return None
+def _uids(bench: Bench) -> set[str]:
+    return {pod.uid for pod in bench.deployed.snapshot().pods.values()}
