@@ -1,4 +1,4 @@
-"""The command line: `kubectl-moe plan | init | status | map`. Parses, calls, prints; decides nothing."""
+"""The command line: `kubectl-moe plan | init | status | map | drill`. Parses, calls, prints; decides nothing."""
 
 import json
 import sys
@@ -200,6 +200,26 @@ def map_(
         _print(map_view(rows), columns=_MAP_COLUMNS)
 
 
+@app.command()
+def drill(
+    name: Name = None,
+    namespace: Namespace = None,
+    output: Output = Format.TABLE,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """Show the last drills: what was made to fail, what requests met meanwhile, and the verdict."""
+    from moe_kubectl.drills import drills_view
+
+    _, chosen = _chosen(name, namespace, kubeconfig, context)
+    if output is not Format.TABLE:
+        drills = [(d.metadata.name, [one.dump() for one in d.status.drills]) for d in chosen]
+        _print_values([{"deployment": deployment, "drills": told} for deployment, told in drills], output)
+        return
+    for deployment in chosen:
+        _print(drills_view(deployment))
+
+
 def _chosen(
     name: str | None, namespace: str | None, kubeconfig: str | None, context: str | None
 ) -> tuple["KubeCluster", list[MoEDeployment]]:
@@ -253,7 +273,7 @@ def _complain(*messages: str) -> None:
 
 def _command() -> str:
     """The command that was called, where it is one."""
-    return f"{sys.argv[1]} " if sys.argv[1] in ("plan", "init", "status", "map") else ""
+    return f"{sys.argv[1]} " if sys.argv[1] in ("plan", "init", "status", "map", "drill") else ""
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ class DrillWorld(World):
 
 async def test_a_killed_process_is_rehearsed_and_passed() -> None:
     world = DrillWorld(drilling(streams=2))
-    await world.wait(5)
+    await world.wait(10)
 
     assert await world.drills() == [(AT, "passed")]
     drill = await world.last()
@@ -99,7 +99,7 @@ async def test_a_killed_process_is_rehearsed_and_passed() -> None:
 
 async def test_a_drill_is_made_once() -> None:
     world = DrillWorld(drilling())
-    await world.wait(5)
+    await world.wait(10)
     num_writes = len(world.api.writes)
 
     await world.wait(3600)
@@ -109,14 +109,14 @@ async def test_a_drill_is_made_once() -> None:
 
 async def test_a_new_time_is_a_new_drill_in_the_next_stage() -> None:
     world = DrillWorld(drilling())
-    await world.wait(5)
+    await world.wait(10)
 
     await world.edit(drilling(at=SECOND))
     await world.settle()
     assert await world.drills() == [(AT, "passed")]
 
     await world.wait(3600)
-    await world.wait(5)
+    await world.wait(10)
     assert await world.drills() == [(AT, "passed"), (SECOND, "passed")]
     assert [drill["stage"] for drill in (await world.status())["drills"]] == [0, 1]
 
@@ -124,7 +124,7 @@ async def test_a_new_time_is_a_new_drill_in_the_next_stage() -> None:
 async def test_a_schedule_makes_only_the_last_drill_that_was_missed() -> None:
     world = DrillWorld(drilling(every="1h"))
     world.clock.seconds = 2.5 * 3600
-    await world.wait(5)
+    await world.wait(10)
 
     assert await world.drills() == [("2026-01-01T02:00:00Z", "passed")]
 
@@ -183,7 +183,7 @@ async def test_a_stage_that_is_not_there_is_refused_by_its_number() -> None:
 async def test_a_stall_fails_the_drill() -> None:
     world = DrillWorld(drilling(stallBelow="300ms"))
     world.met = {"stall_ms": 300}
-    await world.wait(5)
+    await world.wait(10)
 
     assert await world.drills() == [(AT, "failed")]
     assert "longest wait for a token 300 ms, below 300ms is wanted" in (await world.last())["message"]
@@ -192,7 +192,7 @@ async def test_a_stall_fails_the_drill() -> None:
 async def test_a_failed_request_and_a_wrong_answer_fail_the_drill() -> None:
     world = DrillWorld(drilling())
     world.met = {"failed": 1, "reason": "no capacity", "wrong": 2}
-    await world.wait(5)
+    await world.wait(10)
 
     message = (await world.last())["message"]
     assert "1 failed requests (no capacity); 2 answers with other tokens" in message

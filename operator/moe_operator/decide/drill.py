@@ -24,8 +24,8 @@ from moe_operator.snapshot import DeploymentSnapshot
 
 READY_SECONDS = 30.0
 """Within this the requests have their first tokens, or nothing is made to fail."""
-BROKEN_SECONDS = 5.0
-"""How long a GPU is taken for broken."""
+BROKEN_SECONDS = 10.0
+"""How long a GPU is taken for broken, and within which a supervisor begins."""
 WELL_SECONDS = 120.0
 """So long after that, and the quarantine, everything should be well again."""
 WORDS_SECONDS = 15.0
