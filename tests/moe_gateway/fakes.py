@@ -62,7 +62,7 @@ class FakeLink:
 
     def __init__(self, rank: int = 0, num_lanes: int = 1) -> None:
         self.key = HeadKey(replica=0, rank=rank, pod_uid="pod")
-        self.num_lanes = num_lanes
+        self.num_lanes = self.num_open_lanes = num_lanes
         self.sent: list[Message] = []
         self.aborted = ""
 
@@ -127,7 +127,7 @@ class FakeHead:
     def target(self) -> HeadTarget:
         assert self._server is not None
         host, port = self._server.sockets[0].getsockname()[:2]
-        return HeadTarget(key=self.key, num_lanes=1, epoch=1, address=(host, port))
+        return HeadTarget(key=self.key, num_lanes=1, num_open_lanes=1, epoch=1, address=(host, port))
 
     async def start(self, port: int = 0) -> "FakeHead":
         loop = asyncio.get_running_loop()

@@ -1,5 +1,6 @@
 """A first stage as the API server gives it: two ranks in one pod, a lane each."""
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -8,6 +9,7 @@ def stage_json(
     replica: int = 0,
     stage: int = 0,
     lanes: list[dict[str, Any]] | None = None,
+    draining_lanes: Sequence[int] = (),
     reported_uid: str = "uid",
     version: int = 1,
     addresses: tuple[str, str] = ("127.244.0.1:4000", "127.244.0.1:4001"),
@@ -35,6 +37,7 @@ def stage_json(
             "ranks": [{"rank": rank, "pod": "pod", "podUID": "uid", "gpu": rank} for rank in (0, 1)],
             "experts": [{"expert": rank, "ranks": [rank]} for rank in (0, 1)],
             "lanes": [{"lane": rank, "rank": rank} for rank in (0, 1)] if lanes is None else lanes,
+            "drainingLanes": list(draining_lanes),
         },
         "status": {
             "ranks": [

@@ -55,6 +55,7 @@ async def gateway(cluster: LocalCluster, text_model: TextModel) -> AsyncIterator
         HeadTarget(
             key=HeadKey(replica=0, rank=seat.rank, pod_uid=POD),
             num_lanes=1,
+            num_open_lanes=1,
             epoch=1,
             address=("127.0.0.1", int((seat.address or "").rpartition(":")[2])),
         )

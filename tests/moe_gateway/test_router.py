@@ -30,6 +30,15 @@ def test_who_returned_it_is_avoided_unless_nobody_else_is_there() -> None:
     assert choose(loads[:1], avoid={loads[0].key}) == loads[0].key
 
 
+def test_a_head_whose_lanes_are_about_to_move_is_taken_only_when_no_other_would() -> None:
+    loads = [load(0, 0, lanes=0), load(1, 9), load(2, 9)]
+    assert choose(loads) == loads[1].key
+    assert choose(loads, avoid={loads[1].key}) == loads[2].key
+    assert choose(loads, avoid={loads[1].key, loads[2].key}) == loads[0].key
+    assert choose(loads[:1]) == loads[0].key
+    assert choose(loads, prefix=prefix(1)) != loads[0].key
+
+
 def test_gateways_begin_at_different_lanes() -> None:
     loads = [load(rank) for rank in range(4)]
     assert {choose(loads, first=first) for first in range(4)} == {entry.key for entry in loads}

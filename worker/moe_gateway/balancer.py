@@ -205,7 +205,7 @@ class Balancer:
         if place.not_before > self._now():
             return
         loads = [
-            HeadLoad(key=key, num_lanes=head.link.num_lanes, num_outstanding=head.num_outstanding)
+            HeadLoad(key=key, num_lanes=head.link.num_open_lanes, num_outstanding=head.num_outstanding)
             for key, head in self._heads.items()
             if place.generation.replica in (None, key.replica)
         ]

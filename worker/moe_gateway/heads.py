@@ -99,6 +99,7 @@ class _Keeper:
         self._target = target
         if self._connection is not None:
             self._connection.num_lanes = target.num_lanes
+            self._connection.num_open_lanes = target.num_open_lanes
             if moved:
                 self._connection.abort("the head has another address now")
         if moved:
@@ -156,6 +157,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, target: HeadTarget, credentials: Credentials, listener: HeadListener) -> None:
         loop = asyncio.get_running_loop()
         self.num_lanes = target.num_lanes
+        self.num_open_lanes = target.num_open_lanes
         self.is_up: asyncio.Future[None] = loop.create_future()
         self.is_closed: asyncio.Future[None] = loop.create_future()
         self._target = target

@@ -17,6 +17,9 @@ class HeadLink(Protocol):
     @property
     def num_lanes(self) -> int: ...
 
+    @property
+    def num_open_lanes(self) -> int: ...
+
     def send(self, message: Message) -> None: ...
 
     def abort(self, reason: str) -> None:

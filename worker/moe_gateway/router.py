@@ -24,7 +24,7 @@ class HeadKey:
 
 @dataclass(frozen=True, kw_only=True)
 class HeadLoad:
-    """What the choice needs to know of one connected head."""
+    """What the choice needs to know of one connected head: how many of its lanes take new requests, and its load."""
 
     key: HeadKey
     num_lanes: int
@@ -51,13 +51,15 @@ def choose(
 ) -> HeadKey | None:
     """The head for the next request, or None when there is none.
 
-    Those of `avoid` (they have just returned the request) are taken only if there is no other. `first` says where among
-    equals the choice begins, so that several gateways do not all begin with the same lane. A `prefix` ranks the heads
-    in an order of its own, in which the loss of one moves no other (rendezvous hashing).
+    A head whose lanes are all about to move is taken only if there is no other, and those of `avoid` (they have just
+    returned the request) only then. `first` says where among equals the choice begins, so that several gateways do not
+    all begin with the same lane. A `prefix` ranks the heads in an order of its own, in which the loss of one moves no
+    other (rendezvous hashing).
     """
     if not loads:
         return None
-    candidates = [load for load in loads if load.key not in avoid] or list(loads)
+    willing = [load for load in loads if load.key not in avoid] or list(loads)
+    candidates = [load for load in willing if load.num_lanes] or willing
     if prefix is not None:
         most = min(load.per_lane for load in candidates) + MOST_AHEAD
         return max((load.key for load in candidates if load.per_lane <= most), key=lambda key: _affinity(prefix, key))

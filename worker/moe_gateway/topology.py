@@ -10,10 +10,14 @@ from moe_gateway.router import HeadKey
 
 @dataclass(frozen=True, kw_only=True)
 class HeadTarget:
-    """A head as the layout wants it. `address` is None until its pod has reported one."""
+    """A head as the layout wants it. `address` is None until its pod has reported one.
+
+    `num_open_lanes` are those of its lanes that are not about to move.
+    """
 
     key: HeadKey
     num_lanes: int
+    num_open_lanes: int
     epoch: int
     address: tuple[str, int] | None
 
@@ -28,13 +32,16 @@ def head_targets(stages: Iterable[MoEStage]) -> dict[HeadKey, HeadTarget]:
 
 
 def _targets_of(stage: MoEStage) -> Iterable[HeadTarget]:
+    draining = frozenset(stage.spec.draining_lanes)
     num_lanes = Counter(lane.rank for lane in stage.spec.lanes if lane.rank is not None)
+    num_open = Counter(lane.rank for lane in stage.spec.lanes if lane.lane not in draining)
     reported = {(seat.rank, seat.pod_uid): seat.address for seat in stage.status.ranks}
     for seat in stage.spec.ranks:
         if seat.pod_uid and num_lanes[seat.rank]:
             yield HeadTarget(
                 key=HeadKey(replica=stage.spec.replica, rank=seat.rank, pod_uid=seat.pod_uid),
                 num_lanes=num_lanes[seat.rank],
+                num_open_lanes=num_open[seat.rank],
                 epoch=stage.metadata.generation,
                 address=_parse(reported.get((seat.rank, seat.pod_uid))),
             )

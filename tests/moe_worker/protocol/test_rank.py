@@ -109,6 +109,14 @@ def test_an_older_view_of_a_stage_changes_nothing() -> None:
     assert rank.core.status().epoch == 3
 
 
+def test_a_request_goes_to_a_lane_that_stays_rather_than_to_one_that_is_about_to_move() -> None:
+    rank = Rank()
+    rank.go_live()
+    rank.told(around(stage_view(0, epoch=2, lanes={0: 0, 1: 0}, draining=frozenset({0})), stage_view(1)))
+    rank.hear(GATEWAY, submit())
+    assert {lane.lane: lane.waiting + lane.running for lane in rank.core.status().headed} == {0: 0, 1: 1}
+
+
 def test_a_head_starts_its_lane_by_a_reset_of_a_term_of_its_own() -> None:
     rank = Rank()
     assert rank.transport.take_sent() == []

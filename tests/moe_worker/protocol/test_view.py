@@ -14,6 +14,7 @@ def stage(number: int) -> StageView:
         serving={3: (0, 1), 4: ()},
         loading={4: (1,)},
         lanes={0: 0, 1: None},
+        draining=frozenset({1}),
     )
 
 

@@ -26,6 +26,7 @@ class Heads:
         self._settings = settings
         self._links = links
         self._epoch = 0
+        self._draining: Set[int] = frozenset()
         self._heads: dict[int, Head] = {}
 
     @property
@@ -58,9 +59,9 @@ class Heads:
         for number in self._heads.keys() - seated:
             self._heads.pop(number).return_all("the lane has moved to another rank")
 
-    def take_up(self, lanes: Iterable[Lane], epoch: int) -> None:
+    def take_up(self, lanes: Iterable[Lane], epoch: int, draining: Set[int] = frozenset()) -> None:
         """Head these lanes, which the first stage's layout of this epoch seats here."""
-        self._epoch = epoch
+        self._epoch, self._draining = epoch, draining
         for lane in lanes:
             if lane.lane not in self._heads:
                 self._start(lane)
@@ -95,13 +96,16 @@ class Heads:
             self.on_broken(head.lane, message.term)
 
     def submit(self, connection: ConnectionId, message: Submit) -> None:
-        """Give the request to the live lane with the fewest; if it comes again, from what this message knows."""
+        """Give the request to the live lane with the fewest, one that stays if there is one.
+
+        If it comes again, it goes on from what this message knows.
+        """
         for head in self._heads.values():
             head.yield_request(connection, message.request)
         if not self._heads:
             self._links.reply(connection, Returned(message.request, "no lane has its head at this rank"))
             return
-        head = min(self._heads.values(), key=lambda head: (not head.is_live, head.num_requests))
+        head = min(self._heads.values(), key=self._unfitness)
         head.submit(connection, message)
 
     def cancel(self, connection: ConnectionId, request: bytes) -> None:
@@ -132,6 +136,9 @@ class Heads:
         for head in self._heads.values():
             earliest = sooner(earliest, head.next_deadline())
         return earliest
+
+    def _unfitness(self, head: Head) -> tuple[bool, bool, int]:
+        return head.lane.lane in self._draining, not head.is_live, head.num_requests
 
     def _start(self, lane: Lane) -> None:
         term = self._next_term(lane)

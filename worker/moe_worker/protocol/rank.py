@@ -183,7 +183,7 @@ class RankCore:
         for lane in self._seated:
             lane.seat()
         if self.settings.is_first:
-            self._heads.take_up(self._seated, view.own.epoch)
+            self._heads.take_up(self._seated, view.own.epoch, view.own.draining)
 
     def _lane(self, number: int) -> Lane:
         lane = self._lanes.get(number)

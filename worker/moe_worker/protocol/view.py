@@ -31,7 +31,8 @@ class StageView:
     """One stage at one epoch.
 
     `serving` gives the hosts of an expert (global id) in order of preference, `loading` those that are to load it but
-    not to be asked yet, `lanes` the rank at which a lane sits, or None while no rank can take it.
+    not to be asked yet, `lanes` the rank at which a lane sits, or None while no rank can take it. `draining` are lanes
+    that are about to move: new requests had better go to others.
     """
 
     stage: int
@@ -40,6 +41,7 @@ class StageView:
     serving: Mapping[int, tuple[int, ...]]
     loading: Mapping[int, tuple[int, ...]]
     lanes: Mapping[int, int | None]
+    draining: frozenset[int] = frozenset()
 
     @classmethod
     def unknown(cls, stage: int) -> "StageView":
@@ -54,6 +56,7 @@ class StageView:
             "serving": [[expert, list(ranks)] for expert, ranks in self.serving.items()],
             "loading": [[expert, list(ranks)] for expert, ranks in self.loading.items()],
             "lanes": [[lane, rank] for lane, rank in self.lanes.items()],
+            "draining": sorted(self.draining),
         }
 
     @classmethod
@@ -66,6 +69,7 @@ class StageView:
             serving={expert: tuple(ranks) for expert, ranks in data["serving"]},
             loading={expert: tuple(ranks) for expert, ranks in data["loading"]},
             lanes=dict(data["lanes"]),
+            draining=frozenset(data["draining"]),
         )
 
 

@@ -54,6 +54,7 @@ def stage_view(stage: MoEStage, own_addresses: Mapping[tuple[int, str], str]) ->
         serving={expert.expert: tuple(expert.ranks) for expert in stage.spec.experts},
         loading={expert.expert: tuple(expert.loading) for expert in stage.spec.experts if expert.loading},
         lanes={lane.lane: lane.rank for lane in stage.spec.lanes},
+        draining=frozenset(stage.spec.draining_lanes),
     )
 
 
