@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from moe_api import names
 from moe_api.stage import MoEStage
 from moe_operator import resources
 from moe_operator.api import Json
-from tests.moe_operator.world import World
+from tests.moe_operator.world import NAMESPACE, World
 
 STAGE = "small-r0-s01"
 
@@ -202,3 +203,69 @@ async def test_loads_of_an_evacuation_keep_to_the_budget() -> None:
 
     assert most == 1
     assert hosts(await world.stage(STAGE)) == {4: ([4], []), 5: ([5], []), 6: ([4], []), 7: ([5], [])}
+
+
+async def holding(world: World) -> dict[str, str]:
+    """The label of every pod of stage 1, by the pod's name."""
+    pods = [pod["metadata"] for pod in await world.pods() if pod["metadata"]["name"].startswith(STAGE)]
+    return {pod["name"]: pod["labels"][names.LABEL_HOLDING] for pod in pods}
+
+
+async def test_every_stage_has_a_budget_that_lets_none_of_its_pods_go() -> None:
+    world = await settled()
+
+    budgets = await world.api.list_objects(resources.BUDGETS, NAMESPACE, {})
+
+    assert [budget["metadata"]["name"] for budget in budgets] == ["small-r0-s00", STAGE]
+    labels = [pod["metadata"]["labels"] for pod in await world.pods()]
+    for budget in budgets:
+        selected = budget["spec"]["selector"]["matchLabels"].items()
+        assert budget["spec"]["minAvailable"] == sum(1 for own in labels if selected <= own.items()) == 2
+
+
+async def test_a_pod_may_be_evicted_once_it_is_empty_and_no_sooner() -> None:
+    world = await settled()
+    assert await holding(world) == {f"{STAGE}-p0-a0": "true", f"{STAGE}-p1-a0": "true"}
+    node = await node_of(world, 6)
+    cordon(world, node)
+
+    for _ in range(3):
+        await world.run_operator()
+        await world.run_nodes()
+    world.clock.seconds += 10
+    await world.run_operator()
+    assert seats(await world.stage(STAGE)) == [4, 5, 4, 5]
+    await world.run_operator()
+    assert (await holding(world))[f"{STAGE}-p1-a0"] == "true", "not everybody knows yet that it is empty"
+
+    await world.settle()
+
+    assert await holding(world) == {f"{STAGE}-p0-a0": "true", f"{STAGE}-p1-a0": "false"}
+    assert [one["metadata"]["name"] for one in await world.pods() if one["spec"]["nodeName"] == node] == [
+        f"{STAGE}-p1-a0"
+    ]
+
+
+async def test_an_evicted_pod_comes_back_elsewhere_and_is_protected_again() -> None:
+    world = await settled()
+    node = await node_of(world, 6)
+    cordon(world, node)
+    await world.settle()
+
+    await world.delete_pod(f"{STAGE}-p1-a0")
+    await world.settle()
+
+    assert await node_of(world, 6) != node
+    assert await holding(world) == {f"{STAGE}-p0-a0": "true", f"{STAGE}-p1-a1": "true"}
+    assert seats(await world.stage(STAGE)) == [4, 5, 6, 7]
+
+
+async def test_a_budget_of_somebody_else_is_not_touched_and_is_told() -> None:
+    world = World()
+    theirs = {"metadata": {"name": STAGE, "namespace": NAMESPACE}, "spec": {"maxUnavailable": 3}}
+    world.api.put(resources.BUDGETS, theirs)
+
+    await world.settle()
+
+    assert (await world.conditions())["Planned"] == "False OwnerConflict"
+    assert (await world.api.get(resources.BUDGETS, NAMESPACE, STAGE))["spec"] == {"maxUnavailable": 3}
