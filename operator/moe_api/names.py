@@ -117,9 +117,6 @@ class Reason(StrEnum):
     TARGETS_UNREACHABLE = "TargetsUnreachable"
     TARGETS_NOT_JUDGED = "TargetsNotJudged"
 
-    CHECKPOINT_MISSING = "CheckpointMissing"
-    CHECKPOINT_MISMATCH = "CheckpointMismatch"
-    MODEL_ERROR = "ModelError"
     WORKER_ERROR = "WorkerError"
     OWNER_CONFLICT = "OwnerConflict"
 

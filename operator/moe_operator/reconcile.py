@@ -26,6 +26,7 @@ from moe_operator.observe import observe_deployment, observe_stage
 from moe_operator.queue import Key
 from moe_operator.snapshot import StageSnapshot
 from moe_operator.status.deployment import describe_deployment
+from moe_operator.status.restarts import restart_events
 from moe_operator.status.stage import describe_stage
 
 
@@ -75,9 +76,10 @@ class Reconciler:
         status = describe_stage(snapshot, decision.relocations, seen=seen, now=self.clock.now())
         owner = controller_reference(snapshot.raw)
         occasion = str(snapshot.stage.metadata.generation)
+        events = (*decision.events, *restart_events(snapshot.stage.status.ranks, status.ranks))
         await asyncio.gather(
             write_status(self.api, resources.STAGES, snapshot.raw, status.dump()),
-            *(self._post(about, decision.events, occasion) for about in (reference(snapshot.raw), owner)),
+            *(self._post(about, events, occasion) for about in (reference(snapshot.raw), owner)),
         )
         self.metrics.moved(snapshot.stage.status.moves, status.moves)
 

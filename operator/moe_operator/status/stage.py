@@ -8,10 +8,12 @@ from datetime import datetime
 from moe_api.conditions import upsert
 from moe_api.stage import ExpertSpec, ExpertState, ExpertStatus, MoEStageStatus, RankSpec, RankState, RankStatus
 from moe_operator.decide.actions import Relocation
+from moe_operator.decide.evidence import find_evidence
 from moe_operator.decide.seats import Seats, find_seats
 from moe_operator.snapshot import StageSnapshot
+from moe_operator.status.facts import Facts
 from moe_operator.status.moves import next_moves
-from moe_operator.status.stage_conditions import Facts, stage_conditions
+from moe_operator.status.stage_conditions import leading_reason, stage_conditions
 
 
 def describe_stage(
@@ -25,7 +27,8 @@ def describe_stage(
     ranks = [_rank(seat, seats) for seat in stage.spec.ranks]
     experts = [row for expert in stage.spec.experts for row in _rows(expert, seats)]
     copies = _live_copies(seats)
-    facts = Facts(seats=seats, copies=copies, planned_copies=_planned_copies(snapshot))
+    evidence = find_evidence(seats, now)
+    facts = Facts(seats=seats, evidence=evidence, copies=copies, planned_copies=_planned_copies(snapshot), now=now)
     conditions = list(stage.status.conditions)
     for condition in stage_conditions(facts):
         conditions = upsert(conditions, condition, now=now)
@@ -41,7 +44,7 @@ def describe_stage(
         experts_summary=f"{ready}/{len(copies)}",
         ranks_summary=f"{serving}/{len(ranks)}",
         coverage=min(copies.values(), default=snapshot.home.coverage),
-        reason=facts.reason(conditions),
+        reason=leading_reason(conditions),
         moves=next_moves(stage.status.moves, relocations, seats, seen=seen, now=now),
         conditions=conditions,
     )
