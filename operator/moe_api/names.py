@@ -84,6 +84,7 @@ class Reason(StrEnum):
     WAITING_FOR_PODS = "WaitingForPods"
     WAITING_FOR_WORKERS = "WaitingForWorkers"
     LOADING_EXPERTS = "LoadingExperts"
+    LANES_DRAINING = "LanesDraining"
     STOPPED = "Stopped"
     DELETING = "Deleting"
 

@@ -139,7 +139,9 @@ async def test_what_nobody_else_can_take_stays_and_is_told() -> None:
     assert (await world.conditions())["Available"] == "True AllExpertsReady"
     progressing = next(c for c in stage.status.conditions if c.type == "Progressing")
     assert (progressing.status, progressing.reason) == ("True", "NodeCordoned")
-    assert "is still on ranks 4, 5, 6, 7" in progressing.message
+    assert progressing.message.endswith(
+        "ranks 4, 5, 6, 7 still hold experts 4, 5, 6, 7, lanes 0, 1, 2, 3: no other rank has room"
+    )
 
 
 async def test_a_gpu_that_dies_while_it_is_left_is_taken_over_by_whoever_is_loading() -> None:

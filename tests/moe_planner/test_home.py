@@ -5,9 +5,10 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from moe_planner.copies import restored, with_loading
 from moe_planner.home import home, is_home
 from moe_planner.layout import Copy, LaneSeat, StageLayout
-from moe_planner.moves import Room
+from moe_planner.moves import Move, Room
 from moe_planner.rehost import rehost
 from tests.moe_planner.inputs import any_stage, stage
 
@@ -122,3 +123,81 @@ def test_it_takes_two_commits_when_all_have_loaded(planned: StageLayout, data: s
     first = home(layout, planned, available=healthy, room=ROOM)
     second = home(first, planned, available=healthy, loaded=loading_pairs(first), room=ROOM)
     assert is_home(second, planned)
+
+
+def test_what_a_leaving_rank_holds_serves_until_another_has_loaded_it() -> None:
+    planned = stage(ranks=4, experts=4)
+    alive, leaving = frozenset(planned.ranks), frozenset({1})
+    loading = with_loading(planned, (Move(expert=1, from_rank=1, to_rank=2),))
+    assert home(loading, planned, available=alive, leaving=leaving).copies == loading.copies
+    left = home(loading, planned, available=alive, leaving=leaving, loaded=frozenset({(1, 2)}), room=ROOM)
+    assert (left.hosts(1), left.loading(1), left.lanes_at(1)) == ((2,), (), ())
+    assert home(left, planned, available=alive, leaving=leaving, room=ROOM) == left
+
+
+def test_a_leaving_rank_that_is_the_only_one_keeps_what_it_has() -> None:
+    planned = stage(ranks=4, experts=4)
+    everybody = frozenset(planned.ranks)
+    assert home(planned, planned, available=everybody, leaving=everybody, room=ROOM) == planned
+
+
+def test_a_copy_that_nobody_else_can_take_is_let_go_where_another_serves() -> None:
+    planned = stage(ranks=4, experts=4, copies=2)
+    full = Room(lanes_per_rank=3, experts_per_rank=2)
+    everybody, leaving = frozenset(planned.ranks), frozenset({1})
+    left = home(planned, planned, available=everybody, leaving=leaving, room=full)
+    assert left.held(1) == ()
+    assert left.coverage == 1
+    roomy = Room(lanes_per_rank=3, experts_per_rank=3)
+    assert home(planned, planned, available=everybody, leaving=leaving, room=roomy).copies != left.copies
+
+
+def test_no_more_loads_begin_than_may_be_under_way() -> None:
+    planned = stage(ranks=4, experts=4)
+    moved = rehost(planned, lost=frozenset({1, 2, 3}), room=Room(lanes_per_rank=4)).layout
+    everybody = frozenset(planned.ranks)
+    first = home(moved, planned, available=everybody, at_once=2)
+    assert loading_pairs(first) == {(1, 1), (2, 2)}
+    assert home(first, planned, available=everybody, at_once=2) == first
+    second = home(first, planned, available=everybody, loaded=frozenset({(1, 1)}), at_once=2)
+    assert (second.hosts(1), loading_pairs(second)) == ((1,), {(2, 2), (3, 3)})
+
+
+@settings(max_examples=150, deadline=None)
+@given(any_stage(), st.data())
+def test_ranks_are_emptied_in_bounded_commits_and_no_expert_is_ever_without_its_hosts(
+    planned: StageLayout, data: st.DataObject
+) -> None:
+    lost = data.draw(st.frozensets(st.sampled_from(planned.ranks)))
+    leaving = data.draw(st.frozensets(st.sampled_from(planned.ranks))) - lost
+    able = frozenset(planned.ranks) - lost
+    limit = data.draw(st.one_of(st.none(), st.integers(2, 8)))
+    at_once = data.draw(st.integers(1, 4))
+    room = Room(lanes_per_rank=data.draw(st.integers(1, 4)), experts_per_rank=limit)
+    layout = rehost(planned, lost=lost, room=room, avoid=leaving, planned=planned).layout
+    loaded: frozenset[tuple[int, int]] = frozenset()
+    for _ in range(4 * len(planned.copies) + 4):
+        stepped = home(layout, planned, available=able, leaving=leaving, loaded=loaded, room=room, at_once=at_once)
+        following = restored(stepped, planned, room, usable=able - leaving, at_once=at_once)
+        for expert in layout.experts:
+            least = min(1, len(layout.hosts(expert)))
+            assert len(following.hosts(expert)) >= least, "an expert lost its last host"
+        began = loading_pairs(following) - loading_pairs(layout)
+        assert not began or len(loading_pairs(following)) <= at_once
+        assert not {rank for _, rank in began} & leaving, "somebody loads what is to be left"
+        waiting = sorted(loading_pairs(following) - loaded)
+        if following == layout and not waiting:
+            break
+        layout = following
+        if waiting:
+            loaded |= data.draw(st.sets(st.sampled_from(waiting), min_size=1).map(frozenset))
+    else:
+        raise AssertionError("it does not come to rest")
+    usable = able - leaving
+    for rank in leaving & able:
+        for expert in layout.held(rank):
+            free = [
+                r for r in usable if expert not in layout.held(r) and (limit is None or len(layout.held(r)) < limit)
+            ]
+            assert not free, f"expert {expert} is still on rank {rank} although {free} could take it"
+            assert not set(layout.hosts(expert)) & usable, f"rank {rank} keeps a copy that others have"

@@ -80,12 +80,15 @@ def dropped_events(spec: MoEStageSpec, next_spec: MoEStageSpec) -> list[Event]:
 
 
 def still_leaving(spec: MoEStageSpec, leaving: Mapping[int, Leaving]) -> tuple[Reason, str] | None:
-    """Why and what is still being moved away; None when nothing is."""
-    holding = [one for rank, one in leaving.items() if _holds(rank, spec)]
+    """Why and what is still to be moved although it serves; None when nothing is."""
+    holding = {rank: one for rank, one in leaving.items() if _holds(rank, spec)}
+    draining = [lane.lane for lane in spec.lanes if lane.leaving_since is not None]
     if not holding:
-        return None
-    causes = "; ".join(dict.fromkeys(one.message for one in holding))
-    return holding[0].reason, f"{causes}; something is still on {numbered('rank', [one.rank for one in holding])}"
+        words = f"{numbered('lane', draining)} will go to another rank within failover.drainSeconds"
+        return (Reason.LANES_DRAINING, words) if draining else None
+    causes = "; ".join(dict.fromkeys(one.message for one in holding.values()))
+    waits = f"{numbered('lane', draining)} end their requests" if draining else "no other rank has room"
+    return next(iter(holding.values())).reason, f"{causes}; {_held_by(set(holding), spec)}: {waits}"
 
 
 def breaker_events(spec: MoEStageSpec, next_spec: MoEStageSpec) -> list[Event]:
@@ -178,6 +181,15 @@ def _is_moving(rank: int, spec: MoEStageSpec) -> bool:
     return any(rank in expert.ranks and expert.loading for expert in spec.experts) or any(
         lane.rank == rank and lane.leaving_since for lane in spec.lanes
     )
+
+
+def _held_by(ranks: set[int], spec: MoEStageSpec) -> str:
+    """`ranks 6, 7 still hold experts 6, 7, lanes 2, 3`."""
+    experts = [expert.expert for expert in spec.experts if ranks.intersection(expert.ranks)]
+    lanes = [lane.lane for lane in spec.lanes if lane.rank in ranks]
+    held = [numbered(noun, numbers) for noun, numbers in (("expert", experts), ("lane", lanes)) if numbers]
+    verb = "still holds" if len(ranks) == 1 else "still hold"
+    return f"{numbered('rank', sorted(ranks))} {verb} {', '.join(held)}"
 
 
 def _holds(rank: int, spec: MoEStageSpec) -> bool:
