@@ -6,12 +6,15 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from moe_worker.local import LocalCluster
 from moe_worker.make_checkpoint import main as make_checkpoint
+from moe_worker.protocol.view import StageView
+from moe_worker.supervisor.seat import Rules
 
 PROMPTS = [
     [5, 17, 300, 42],
@@ -110,6 +113,42 @@ def test_a_stopped_rank_is_killed_for_its_silence_and_the_streams_finish(
     assert cluster.generate(PROMPTS, NEW_TOKENS) == alone
     assert 1.5 < time.monotonic() - started < 20.0
     assert cluster.crew.members[6].seat.restarts == 1
+
+
+def test_a_stopped_rank_that_goes_on_after_all_it_had_was_given_away_disturbs_nothing_and_may_host_again(
+    cluster: LocalCluster, alone: list[list[int]]
+) -> None:
+    cluster.crew.rules = Rules(heartbeat_seconds=60.0, restart_budget=3)
+    first, second = cluster.layout()
+    emptied = without(second, 6, heir=7)
+    pids = [cluster.pid(rank) for rank in range(8)]
+    num_tokens = 0
+
+    def stop_and_go_on(_index: int, _token: int) -> None:
+        nonlocal num_tokens
+        num_tokens += 1
+        if num_tokens == 1:
+            os.kill(pids[6], signal.SIGSTOP)
+            cluster.crew.show(cluster.views([first, emptied]))
+        elif num_tokens == 60:
+            os.kill(pids[6], signal.SIGCONT)
+
+    assert cluster.generate(PROMPTS, NEW_TOKENS, on_token=stop_and_go_on) == alone
+    cluster.crew.show(cluster.views([first, replace(second, epoch=3)]))
+    assert cluster.generate(PROMPTS, NEW_TOKENS) == alone
+    assert [cluster.pid(rank) for rank in range(8)] == pids
+
+
+def without(stage: StageView, rank: int, *, heir: int) -> StageView:
+    """The stage's next epoch, in which the rank is out of service and the heir has what it had."""
+    return replace(
+        stage,
+        epoch=stage.epoch + 1,
+        seats={**stage.seats, rank: replace(stage.seats[rank], address=None)},
+        serving={expert: tuple(heir if host == rank else host for host in ranks)
+                 for expert, ranks in stage.serving.items()},
+        lanes={lane: heir if seat == rank else seat for lane, seat in stage.lanes.items()},
+    )  # fmt: skip
 
 
 def test_no_process_outlives_the_cluster(model: Path) -> None:
