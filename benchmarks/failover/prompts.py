@@ -11,13 +11,13 @@ from demo.streams import Prompt
 from demo.tour import SPEAKERS
 
 ROOT = Path(__file__).resolve().parents[2]
-BEGINNINGS = ("{} said to the people,", "In those days {} went up to")
-MAX_TOKENS = 200
+BEGINNING = "In those days {} went up to"
+MAX_TOKENS = 160
 
 
 def make_prompts() -> list[Prompt]:
-    """Two for each of sixteen speakers: some experts are asked four times as often as the mean by such text."""
-    return [Prompt(text=text.format(name), max_tokens=MAX_TOKENS) for text in BEGINNINGS for name in SPEAKERS]
+    """One for each of sixteen speakers: such text asks some experts four times as often as the mean."""
+    return [Prompt(text=BEGINNING.format(name), max_tokens=MAX_TOKENS) for name in SPEAKERS]
 
 
 def expected_tokens(example: Path, prompts: Sequence[Prompt], file: Path) -> list[list[int]]:

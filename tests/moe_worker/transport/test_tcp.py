@@ -196,6 +196,18 @@ def test_a_killed_peer_is_lost_and_found_again_where_it_was(net: Net) -> None:
     assert arrived(again) == []
 
 
+def test_a_peer_that_comes_back_is_dialled_at_once_however_long_the_backoff_is(net: Net) -> None:
+    a, b = connected_pair(net)
+    port = b.listener.getsockname()[1]
+    net.drop(b)
+    net.until(lambda: 1 in a.transport.unreachable(0.0))
+    # By the own clock every further attempt is now a long way off.
+    a.ahead_s = -1000.0
+    net.add(1, incarnation=2, port=port)
+    net.introduce()
+    net.until(lambda: len(a.told(Connected)) == 2)
+
+
 def test_who_leaves_the_view_is_cut_off_on_both_sides(net: Net) -> None:
     a, b = connected_pair(net)
     alone = StageView(stage=0, epoch=2, seats={0: a.seat()}, serving={}, loading={}, lanes={})

@@ -38,5 +38,11 @@ class Dialing:
         self.retry_at = now + self.backoff
         self.backoff = min(self.backoff * 2, MAX_BACKOFF_S)
 
+    def hurry(self, now: float) -> None:
+        """It is there, for it has just dialled us: no backoff is to be waited for."""
+        self.backoff = FIRST_BACKOFF_S
+        if self.retry_at is not None:
+            self.retry_at = now
+
     def is_due(self, now: float) -> bool:
         return self.retry_at is not None and self.retry_at <= now

@@ -267,6 +267,14 @@ class TcpTransport:
         self._open(connection)
         self._queue(connection, make_welcome(self._secret, self._identity, self._admission.epoch, hello))
         self._write(connection)
+        self._dial_back(hello)
+
+    def _dial_back(self, hello: Hello) -> None:
+        """A wanted peer that has come back says so itself, sooner than the next attempt would find out."""
+        dialing = self._dialings.get(hello.rank) if hello.kind == "rank" else None
+        if dialing is not None and dialing.seat.pod_uid == hello.pod_uid:
+            dialing.hurry(self._clock())
+            self._next_due = min(self._next_due, dialing.retry_at or self._next_due)
 
     def _open(self, connection: Connection) -> None:
         connection.phase = Phase.OPEN
