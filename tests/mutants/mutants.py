@@ -29,7 +29,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "a GPU that fails again is kept away no longer than at first": Mutant(
         file=f"{DECIDE}/history.py",
-        text="failures = records[place].failures + 1 if place in records else 1",
+        text="failures = records[node, gpu].failures + 1 if (node, gpu) in records else 1",
         instead="failures = 1",
         tests=("tests/moe_operator/test_history.py",),
     ),
@@ -131,5 +131,11 @@ MUTANTS: dict[str, Mutant] = {
         ]""",
         instead="        ]",
         tests=("tests/moe_planner/test_rehost.py",),
+    ),
+    "a peer that has come back is waited for": Mutant(
+        file="worker/moe_worker/transport/tcp.py",
+        text="        self._dial_back(hello)\n",
+        instead="",
+        tests=("tests/moe_worker/transport/test_tcp.py",),
     ),
 }
