@@ -7,8 +7,8 @@ from typing import Any
 
 from moe_api.names import Reason
 from moe_api.stage import GpuRecord, MaskedRank, MoEStage
-from moe_operator.decide.history import failures_of, next_history, quarantined, quarantined_nodes
-from tests.moe_operator.evidence import NOW, at, pod, seat, seats_of, stage_of
+from moe_operator.decide.history import failures_of, kept_away, next_history, quarantined, quarantined_nodes
+from tests.moe_operator.evidence import NOW, at, pod, seat, seats_of, stage_of, well
 
 
 def mask(rank: int, reason: Reason = Reason.GPU_FAILED, message: str = "XID 79") -> MaskedRank:
@@ -24,7 +24,7 @@ def remembering(*records: GpuRecord, **failover: Any) -> MoEStage:
 
 
 def test_a_first_failure_keeps_a_gpu_away_for_the_quarantine() -> None:
-    (made,) = next_history(remembering().spec, [mask(1)], NOW)
+    (made,) = next_history(remembering().spec, [mask(1)], [], NOW)
 
     assert made == GpuRecord(
         node="node-0", gpu=1, failures=1, last="2026-01-01T12:00:00Z", until="2026-01-01T12:00:10Z"
@@ -32,8 +32,8 @@ def test_a_first_failure_keeps_a_gpu_away_for_the_quarantine() -> None:
 
 
 def test_each_failure_within_an_hour_of_the_last_doubles_it_up_to_an_hour() -> None:
-    (third,) = next_history(remembering(record(2, -3599)).spec, [mask(1)], NOW)
-    (tenth,) = next_history(remembering(record(9, -60)).spec, [mask(1)], NOW)
+    (third,) = next_history(remembering(record(2, -3599)).spec, [mask(1)], [], NOW)
+    (tenth,) = next_history(remembering(record(9, -60)).spec, [mask(1)], [], NOW)
 
     assert (third.failures, third.until) == (3, "2026-01-01T12:00:40Z")
     assert (tenth.failures, tenth.until) == (10, "2026-01-01T13:00:00Z")
@@ -42,31 +42,31 @@ def test_each_failure_within_an_hour_of_the_last_doubles_it_up_to_an_hour() -> N
 def test_a_failure_is_forgotten_after_an_hour_but_not_for_its_own_sake() -> None:
     old = record(4, -3600)
 
-    assert next_history(remembering(old).spec, [], NOW) == [old], "no commit for forgetting alone"
-    (made,) = next_history(remembering(old).spec, [mask(1)], NOW)
+    assert next_history(remembering(old).spec, [], [], NOW) == [old], "no commit for forgetting alone"
+    (made,) = next_history(remembering(old).spec, [mask(1)], [], NOW)
     assert made.failures == 1
     assert failures_of(remembering(old).spec, "node-0", 1, NOW) == 0
 
 
 def test_a_lost_or_silent_node_is_one_failure_of_the_node() -> None:
     for reason in (Reason.NODE_LOST, Reason.HOST_SILENT):
-        (made,) = next_history(remembering().spec, [mask(0, reason), mask(1, reason)], NOW)
+        (made,) = next_history(remembering().spec, [mask(0, reason), mask(1, reason)], [], NOW)
         assert (made.node, made.gpu, made.failures) == ("node-0", None, 1)
 
 
 def test_a_deleted_pod_and_a_rehearsal_are_no_failures() -> None:
-    assert next_history(remembering().spec, [mask(1, Reason.POD_LOST)], NOW) == []
-    assert next_history(remembering().spec, [mask(1, message="drill tuesday")], NOW) == []
+    assert next_history(remembering().spec, [mask(1, Reason.POD_LOST)], [], NOW) == []
+    assert next_history(remembering().spec, [mask(1, message="drill tuesday")], [], NOW) == []
 
 
 def test_a_persons_word_forgets_the_failures_before_it_and_no_others() -> None:
     word = [{"node": "node-0", "gpu": 1, "at": at(-5)}]
 
-    assert next_history(remembering(record(3, -6), cleared=word).spec, [], NOW) == []
-    assert next_history(remembering(record(3, -4), cleared=word).spec, [], NOW) == [record(3, -4)]
-    assert next_history(remembering(record(3, -6, gpu=0), cleared=word).spec, [], NOW) == [record(3, -6, gpu=0)]
+    assert next_history(remembering(record(3, -6), cleared=word).spec, [], [], NOW) == []
+    assert next_history(remembering(record(3, -4), cleared=word).spec, [], [], NOW) == [record(3, -4)]
+    assert next_history(remembering(record(3, -6, gpu=0), cleared=word).spec, [], [], NOW) == [record(3, -6, gpu=0)]
     whole = [{"node": "node-0", "at": at(-5)}]
-    assert next_history(remembering(record(3, -6), record(1, -6, gpu=None), cleared=whole).spec, [], NOW) == []
+    assert next_history(remembering(record(3, -6), record(1, -6, gpu=None), cleared=whole).spec, [], [], NOW) == []
 
 
 def held(stage: MoEStage, well_for: float) -> dict[int, timedelta]:
@@ -91,3 +91,20 @@ def test_a_cleared_gpu_hosts_at_once() -> None:
 def test_new_pods_avoid_nodes_in_quarantine() -> None:
     stage = remembering(record(1, -4, until=6), GpuRecord(node="node-9", failures=1, last=at(-50), until=at(-40)))
     assert quarantined_nodes(stage.spec, NOW) == {"node-0"}
+
+
+def test_a_slow_gpu_is_kept_away_six_times_as_long_and_counted_once_in_that_time() -> None:
+    (made,) = next_history(remembering().spec, [], [("node-0", 1)], NOW)
+    assert (made.failures, made.until) == (1, "2026-01-01T12:01:00Z")
+
+    held = record(1, -50, until=10)
+    assert next_history(remembering(held).spec, [], [("node-0", 1)], NOW) == [held]
+    (again,) = next_history(remembering(record(1, -70, until=-10)).spec, [], [("node-0", 1)], NOW)
+    assert (again.failures, again.until) == (2, "2026-01-01T12:02:00Z")
+
+
+def test_what_is_in_quarantine_and_not_masked_is_kept_away_until_it_ends() -> None:
+    stage = stage_of(2, 2, history=[record(1, -50, until=10), record(1, -90, until=-30, gpu=0)])
+
+    assert kept_away(seats_of(stage, well(2, 2)), NOW) == {1: NOW + timedelta(seconds=10)}
+    assert kept_away(seats_of(remembering(record(1, -50, until=10)), well(2, 2)), NOW) == {}, "it is masked"

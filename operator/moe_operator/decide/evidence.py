@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from moe_api.conditions import moment_of
+from moe_api.conditions import moment_of, rfc3339
 from moe_api.names import Reason
 from moe_api.stage import PauseSpec
-from moe_operator.decide.history import quarantined
+from moe_operator.decide.history import kept_away, quarantined
 from moe_operator.decide.leaving import Leaving, find_leaving
 from moe_operator.decide.masks import returning
 from moe_operator.decide.reported import find_reported
@@ -31,7 +31,7 @@ class Evidence:
     """`losses` are to be acted on, `doubted` are failed GPUs that are not, because the breaker is open (`paused`).
 
     `returning` are masked ranks that may host again; `held` are well too, but in quarantine until then. `silent` are
-    the UIDs of pods to be replaced because nobody has heard them for long.
+    the UIDs of pods to be replaced because nobody has heard them for long, `slow` the node and index of GPUs that are.
     """
 
     losses: Mapping[int, Loss]
@@ -41,11 +41,15 @@ class Evidence:
     doubted: frozenset[int]
     paused: PauseSpec | None
     silent: frozenset[str]
+    slow: tuple[tuple[str, int], ...]
     look_again: datetime | None
 
 
 def find_evidence(seats: Seats, now: datetime) -> Evidence:
-    """What the reports, the nodes and the spec say now."""
+    """What the reports, the nodes and the spec say now.
+
+    Of several reasons to leave a GPU a person's word comes first, then who calls it bad, then who calls it slow.
+    """
     spec = seats.snapshot.stage.spec
     silence = _silence(seats, now)
     found = find_losses(seats, silence.since)
@@ -56,22 +60,31 @@ def find_evidence(seats: Seats, now: datetime) -> Evidence:
     losses = {rank: loss for rank, loss in found.items() if rank not in doubted}
     well = returning(seats, found)
     held = {rank: end for rank, end in quarantined(seats, now).items() if rank in well}
+    kept, slow = kept_away(seats, now), find_slow(seats)
+    leaving = {**_waiting(seats, kept), **slow, **find_reported(seats), **find_leaving(seats)}
     return Evidence(
         losses=losses,
-        leaving=_leaving(seats, found),
+        leaving={rank: one for rank, one in sorted(leaving.items()) if rank not in found},
         returning=well - frozenset(held),
         held=held,
         doubted=doubted,
         paused=paused,
         silent=_long_silent(seats, silence, now),
-        look_again=min(filter(None, (silence.look_again, *held.values())), default=None),
+        slow=tuple((one.node, one.gpu) for one in slow.values() if one.rank not in found),
+        look_again=min(filter(None, (silence.look_again, *held.values(), *kept.values())), default=None),
     )
 
 
-def _leaving(seats: Seats, losses: Mapping[int, Loss]) -> dict[int, Leaving]:
-    """A person's word first, then who calls the GPU bad, then who calls it slow."""
-    found = {**find_slow(seats), **find_reported(seats), **find_leaving(seats)}
-    return {rank: leaving for rank, leaving in sorted(found.items()) if rank not in losses}
+def _waiting(seats: Seats, kept: Mapping[int, datetime]) -> dict[int, Leaving]:
+    """GPUs that could host and are to show for a while that they are well: a slow one shows it by hosting only."""
+    waiting = {}
+    for rank, end in kept.items():
+        seat = seats.seat(rank)
+        pod = seats.pod(seat) if seat else None
+        if seat is not None and pod is not None and pod.node is not None:
+            message = f"it was slow, or failed, a short time ago; it hosts again from {rfc3339(end)}"
+            waiting[rank] = Leaving(rank=rank, reason=Reason.GPU_SLOW, message=message, node=pod.node, gpu=seat.gpu)
+    return waiting
 
 
 def _silence(seats: Seats, now: datetime) -> Silence:

@@ -17,26 +17,31 @@ from moe_operator.decide.seats import Seats
 
 MEMORY = timedelta(hours=1)
 NODE_REASONS = (Reason.NODE_LOST, Reason.HOST_SILENT)
+SLOW_FACTOR = 6
+"""A slow GPU is kept away for so many times as long: it is slow only while it hosts, so it always seems well then."""
 REHEARSED = "drill "
 """How a worker's words begin where a GPU fails for practice only."""
 
 Place = tuple[str, int | None]
 
 
-def next_history(spec: MoEStageSpec, masks: Iterable[MaskedRank], now: datetime) -> list[GpuRecord]:
-    """The records with the failures of ranks that are masked anew; those cleared are left out.
+def next_history(
+    spec: MoEStageSpec, masks: Iterable[MaskedRank], slow: Iterable[Place], now: datetime
+) -> list[GpuRecord]:
+    """The records with the failures of ranks that are masked anew, and of GPUs that are `slow`; without cleared ones.
 
     Records that have grown old go with the next failure only: forgetting alone is no reason to commit.
     """
     records = {_place(record): record for record in spec.history if not is_cleared(record, spec.failover)}
-    failed = list(dict.fromkeys(place for mask in masks if (place := _failed_place(mask)) is not None))
+    failed: dict[Place, int] = {place: SLOW_FACTOR for place in slow if place not in _held(spec, now)}
+    failed |= {place: 1 for mask in masks if (place := _failed_place(mask)) is not None}
     if failed:
         records = {place: record for place, record in records.items() if _counts(record, now)}
-    for place in failed:
-        failures = records[place].failures + 1 if place in records else 1
-        until = now + _quarantine(spec.failover, failures)
-        node, gpu = place
-        records[place] = GpuRecord(node=node, gpu=gpu, failures=failures, last=rfc3339(now), until=rfc3339(until))
+    for (node, gpu), factor in failed.items():
+        failures = records[node, gpu].failures + 1 if (node, gpu) in records else 1
+        until = now + _quarantine(spec.failover, failures) * factor
+        record = GpuRecord(node=node, gpu=gpu, failures=failures, last=rfc3339(now), until=rfc3339(until))
+        records[node, gpu] = record
     return list(records.values())
 
 
@@ -47,6 +52,20 @@ def quarantined(seats: Seats, now: datetime) -> dict[int, datetime]:
     return {rank: end for rank, end in ends.items() if end is not None and end > now}
 
 
+def kept_away(seats: Seats, now: datetime) -> dict[int, datetime]:
+    """Ranks that could host, on a GPU or node that is in quarantine, and until when: they were slow, or are needed."""
+    spec = seats.snapshot.stage.spec
+    masked, held = {mask.rank for mask in spec.masked}, _held(spec, now)
+    kept: dict[int, datetime] = {}
+    for seat in spec.ranks:
+        pod = seats.pod(seat)
+        node = (pod.node if pod else None) or ""
+        ends = [held[place] for place in ((node, seat.gpu), (node, None)) if place in held]
+        if seat.rank not in masked and ends:
+            kept[seat.rank] = max(ends)
+    return kept
+
+
 def failures_of(spec: MoEStageSpec, node: str | None, gpu: int | None, now: datetime) -> int:
     """How often a GPU has failed, each time within an hour of the time before; 0 once that is forgotten."""
     return max((r.failures for r in _records(spec, now) if r.node == node and r.gpu == gpu), default=0)
@@ -54,8 +73,8 @@ def failures_of(spec: MoEStageSpec, node: str | None, gpu: int | None, now: date
 
 def quarantined_nodes(spec: MoEStageSpec, now: datetime) -> set[str]:
     """Nodes with a GPU, or that themselves, must be well for longer."""
-    held = {record.node for record in _records(spec, now) if (moment_of(record.until) or now) > now}
-    return held | {mask.node for mask in spec.masked if mask.reason == Reason.GPU_FAILED and mask.node is not None}
+    failed = {mask.node for mask in spec.masked if mask.reason == Reason.GPU_FAILED and mask.node is not None}
+    return failed | {node for node, _ in _held(spec, now)}
 
 
 def is_cleared(record: GpuRecord, failover: FailoverSpec) -> bool:
@@ -91,6 +110,12 @@ def _records(spec: MoEStageSpec, now: datetime) -> list[GpuRecord]:
 def _counts(record: GpuRecord, now: datetime) -> bool:
     last = moment_of(record.last)
     return last is not None and now - last < MEMORY
+
+
+def _held(spec: MoEStageSpec, now: datetime) -> dict[Place, datetime]:
+    """Until when each place is in quarantine."""
+    ends = {_place(record): moment_of(record.until) for record in _records(spec, now)}
+    return {place: end for place, end in ends.items() if end is not None and end > now}
 
 
 def _quarantine(failover: FailoverSpec, failures: int) -> timedelta:
