@@ -1,0 +1,98 @@
+"""The failure matrix: the gateway, the operator, the API server, and the volume that experts are loaded from."""
+
+import time
+
+import pytest
+
+from benchmarks.failover.crowd import Crowd, wrong_tokens
+from demo.streams import differing
+from moe_api import names
+from tests.e2e.bed import NUM_STREAMS, PROMPTS, Bed
+
+pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.slow]
+GATEWAYS = f"{names.LABEL_APP_COMPONENT}={names.COMPONENT_GATEWAY}"
+OPERATOR = ("-n", "moe-system", "delete", "pod", "--all", "--grace-period=0", "--force")
+OUTAGE_SECONDS = 60.0
+
+
+def test_a_gateway_that_dies_breaks_its_own_streams_and_nothing_else(bed: Bed) -> None:
+    before = bed.deployed.snapshot()
+    with Crowd(bed.url, bed.deployed.model, PROMPTS, NUM_STREAMS, prefix="gateway") as crowd:
+        bed.until("every stream has begun", lambda: len(crowd.running()) == NUM_STREAMS)
+        bed.cluster.kubectl("delete", "pod", "-l", GATEWAYS, "--grace-period=0", "--force")
+        bed.until("its streams broke", lambda: len(crowd.failed()) >= NUM_STREAMS)
+        bed.until("another one is ready", lambda: len(crowd.running()) == NUM_STREAMS)
+        bed.see_a_round(crowd)
+    assert wrong_tokens(crowd.asked, bed.expected) == []
+    bed.assert_moved(before, [])
+
+
+def test_a_gateway_that_is_drained_ends_its_streams_first(bed: Bed) -> None:
+    before = bed.deployed.snapshot()
+
+    def drain() -> None:
+        bed.cluster.kubectl("delete", "pod", "-l", GATEWAYS, "--wait=false")
+
+    streams = bed.deployed.stream(bed.url, PROMPTS, event=drain, after_tokens=8, show=lambda _: None)
+    assert differing(streams, bed.expected) == []
+    bed.assert_moved(before, [])
+
+
+def test_a_gpu_that_dies_while_the_operator_is_away_is_left_when_it_returns(bed: Bed) -> None:
+    before, seat = bed.deployed.snapshot(), bed.seat(6)
+    known = len(bed.moves_of(seat))
+    with bed.streams():
+        bed.cluster.moe_local("kubectl", *OPERATOR)
+        bed.deployed.fail(seat, "device")
+        bed.wait_for_move(seat, known)
+    bed.assert_moved(before, [seat])
+
+
+def test_an_operator_that_dies_in_mid_failover_is_followed_by_one_that_ends_it(bed: Bed) -> None:
+    before, seat = bed.deployed.snapshot(), bed.seat(5)
+    known = len(bed.moves_of(seat))
+    with bed.streams():
+        bed.deployed.fail(seat, "device")
+        bed.until("the GPU is left", lambda: not bed.hosts(5), every=0.02)
+        bed.cluster.moe_local("kubectl", *OPERATOR)
+        bed.wait_for_move(seat, known)
+        bed.deployed.heal(seat)
+        bed.until("everything is at home again", bed.is_at_home)
+    assert bed.deployed.snapshot().pods == before.pods
+
+
+def test_without_the_api_server_ranks_heal_and_what_needs_it_waits(bed: Bed) -> None:
+    before, forked, dead = bed.deployed.snapshot(), bed.seat(5), bed.seat(6)
+    with bed.streams() as crowd:
+        bed.cluster.moe_local("plane", "stop", "apiserver", "--kill")
+        gone = time.monotonic()
+        bed.deployed.fail(forked, "exit")
+        bed.see_a_round(crowd)
+        bed.deployed.fail(dead, "device")
+        time.sleep(max(0.0, gone + OUTAGE_SECONDS - time.monotonic()))
+        bed.cluster.moe_local("plane", "start", "apiserver")
+        bed.until("the GPU is left", lambda: not bed.hosts(6))
+        bed.see_a_round(crowd)
+    bed.assert_moved(before, [dead])
+    assert bed.seat(5).incarnation > forked.incarnation
+
+
+def test_an_expert_whose_checkpoint_is_gone_is_told_and_loaded_once_it_is_there(bed: Bed) -> None:
+    before, seat, mark = bed.deployed.snapshot(), bed.seat(6), bed.told.mark()
+    away = bed.checkpoint.folder.with_name("away")
+    bed.checkpoint.folder.rename(away)
+    try:
+        with bed.streams() as crowd:
+            bed.deployed.fail(seat, "device")
+            bed.until("the GPU is left", lambda: not bed.hosts(6))
+            bed.until("it is told", lambda: _tells_of_checkpoint(mark.conditions(seat.stage, "Degraded")))
+            away.rename(bed.checkpoint.folder)
+            bed.see_a_round(crowd)
+    finally:
+        if away.exists():
+            away.rename(bed.checkpoint.folder)
+    bed.assert_moved(before, [seat])
+
+
+def _tells_of_checkpoint(said: list[str]) -> bool:
+    return any("WorkerError" in one for one in said)
