@@ -91,7 +91,9 @@ def run(options: argparse.Namespace, folder: Path) -> list[Promise]:
             degraded = _rest(deployed)
             time.sleep(LAST_ANSWERS_S)
         found = promises(chaos, crowd, expected, before, deployed.snapshot(), degraded)
-        _show(f"{len(crowd.asked)} streams were asked")
+        longest = max((stream.longest_stall for stream in crowd.streams()), default=0.0)
+        tokens = sum(len(stream.tokens) for stream in crowd.streams())
+        _show(f"{len(crowd.asked)} streams were asked, {tokens} tokens came, the longest wait was {longest:.1f} s")
     finally:
         cluster.disconnect()
         with suppress(CommandError):

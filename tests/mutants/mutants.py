@@ -138,4 +138,10 @@ MUTANTS: dict[str, Mutant] = {
         instead="",
         tests=("tests/moe_worker/transport/test_tcp.py",),
     ),
+    "a broken device is told of when its process has ended": Mutant(
+        file=SEATS,
+        text='self.reason, self.state = self.reason or self._last_words, "failed"',
+        instead="pass",
+        tests=("tests/moe_worker/supervisor",),
+    ),
 }

@@ -52,7 +52,7 @@ def run_rank(order: dict[str, Any], control_fd: int) -> int:
 
 def _end(control: ControlChannel, log: Logger, line: str, last_words: str, status: int) -> int:
     log.error(line)
-    control.send({"last_words": last_words})
+    control.send({"last_words": last_words, "code": status})
     return status
 
 

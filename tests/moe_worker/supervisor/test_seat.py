@@ -74,6 +74,16 @@ def test_a_device_that_does_not_open_is_failed_at_once_and_tried_again_with_back
         assert seat.retry_at() == 10.0 + wait
 
 
+def test_a_broken_device_is_failed_by_the_ranks_last_words_before_its_process_has_ended() -> None:
+    seat = serving()
+    seat.exited(None, "SIGKILL", 1.0, RULES)
+    seat.forked(2, 1.0)
+    seat.heard({"last_words": "XID 79", "code": EXIT_DEVICE}, 1.25)
+    assert (seat.state, seat.reason, seat.incarnation) == ("failed", "XID 79", 2)
+    seat.exited(EXIT_DEVICE, "exit status 86", 1.5, RULES)
+    assert (seat.state, seat.reason, seat.retry_at()) == ("failed", "XID 79", 2.5)
+
+
 def test_what_is_reported_of_a_broken_device_does_not_change_with_each_attempt() -> None:
     seat = serving()
     seat.exited(None, "SIGKILL", 1.0, RULES)

@@ -52,6 +52,7 @@ class Seat:
         self.expert_tokens: Mapping[int, int] = {}
         self.lane_figures: tuple[Mapping[str, int], ...] = ()
         self.service_us: Mapping[int, int] = {}
+        self.figures: Mapping[str, Any] = {}
         self.is_running = False
         self._forked_incarnation = 0
         self._has_served = False
@@ -121,10 +122,14 @@ class Seat:
             return
         if "last_words" in words:
             self._last_words = words["last_words"]
+            if words.get("code") == EXIT_DEVICE and not self._has_served:
+                # Its end takes a process of torch's size a tenth of a second more, and streams wait.
+                self.reason, self.state = self.reason or self._last_words, "failed"
             return
         if "load" in words:
             self.expert_tokens = dict(words["load"]["experts"])
             self.lane_figures = tuple(words["load"]["lanes"])
+            self.figures = words["load"].get("figures", {})
             return
         if "service_us" in words:
             self.service_us = dict(words["service_us"])
@@ -150,7 +155,7 @@ class Seat:
         has_served, self.is_running = self._has_served, False
         self.experts = self.loading = ()
         self.failed_experts, self.unreachable = {}, {}
-        self.expert_tokens, self.lane_figures, self.service_us = {}, (), {}
+        self.expert_tokens, self.lane_figures, self.service_us, self.figures = {}, (), {}, {}
         if now < self._broken_until:
             return
         if code == EXIT_MODEL:
