@@ -53,6 +53,12 @@ def test_own_addresses_are_known_better_than_the_status_and_empty_means_none() -
     assert (view.seats[0].address, view.seats[1].address) == ("127.0.0.1:7", None)
 
 
+def test_a_masked_rank_that_nobody_hears_keeps_its_address_so_that_its_return_is_seen() -> None:
+    silent = stage_view(stage(masked=[{"rank": 0, "reason": "HostSilent"}]), {})
+
+    assert silent.seats[0].address == stage_view(stage(), {}).seats[0].address is not None
+
+
 def test_a_masked_rank_has_a_seat_and_no_address() -> None:
     view = stage_view(stage(masked=[{"rank": 0, "reason": "GPUFailed"}]), {})
     assert view.seats[0].address is None

@@ -34,10 +34,10 @@ def pod_seats(stage: MoEStage, pod_uid: str) -> list[RankSpec]:
 
 def stage_view(stage: MoEStage, own_addresses: Mapping[tuple[int, str], str]) -> StageView:
     """`own_addresses` ((rank, pod UID) -> "ip:port", "" while out of service) is known better here than by the
-    status.
+    status. A masked rank has none, except where nobody hears it: its peers go on trying, and tell when they do.
     """
     reported = {(rank.rank, rank.pod_uid): rank.address for rank in stage.status.ranks}
-    masked = {rank.rank for rank in stage.spec.masked}
+    masked = {rank.rank for rank in stage.spec.masked if rank.reason != names.Reason.HOST_SILENT}
     seats = {}
     for seat in stage.spec.ranks:
         if seat.pod_uid is None:
