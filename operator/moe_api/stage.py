@@ -139,6 +139,8 @@ class RehearsalSpec(SpecModel):
     """How."""
     incarnation: int = Field(ge=0)
     """Which process had the rank's seat before."""
+    head: int | None = None
+    """Rank that heads a lane of that rank, so that some request is in the very lane; none where it has no lane."""
     over_since: str | None = None
     """When no more requests were wanted, because everything was well again or never became so."""
     fault: str = ""

@@ -57,8 +57,14 @@ def read_gateway(raw: Json) -> GatewayPod:
     """A gateway's pod and its words."""
     metadata = raw["metadata"]
     text = metadata.get("annotations", {}).get(names.ANNOTATION_REPORT)
-    is_ready = _has_condition(raw.get("status", {}), "Ready")
-    return GatewayPod(name=metadata["name"], is_ready=is_ready, report=_canary_report(text))
+    status = raw.get("status", {})
+    running = [container.get("state", {}).get("running") or {} for container in status.get("containerStatuses") or ()]
+    return GatewayPod(
+        name=metadata["name"],
+        is_ready=_has_condition(status, "Ready"),
+        started=max((str(state.get("startedAt", "")) for state in running), default=""),
+        report=_canary_report(text),
+    )
 
 
 def explain(error: ValidationError) -> str:

@@ -76,10 +76,11 @@ class StageSnapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayPod:
-    """A gateway's pod, and what it tells of a drill."""
+    """A gateway's pod, when its process began ("" where that is not known), and what it tells of a drill."""
 
     name: str
     is_ready: bool
+    started: str = ""
     report: CanaryReport | None = None
 
 

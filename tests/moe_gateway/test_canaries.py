@@ -6,7 +6,7 @@ from moe_gateway.canaries import ANSWER_TOKENS, Canaries, CanaryLimits
 from moe_gateway.errors import going_away
 from moe_gateway.metrics import Metrics
 from moe_gateway.router import HeadKey
-from moe_wire.messages import Emitted
+from moe_wire.messages import Emitted, Returned
 from tests.moe_gateway.fakes import Clock, FakeLink
 from tests.moe_gateway.stages import stage_json
 
@@ -166,3 +166,14 @@ def test_a_drill_asks_the_replica_in_which_something_fails() -> None:
     other.key = HeadKey(replica=1, rank=0, pod_uid="pod")
     scene.balancer.connected(other)
     assert len(other.submits) == 1
+
+
+def test_the_first_stream_is_in_the_lane_that_loses_its_rank_while_that_can_be() -> None:
+    scene = Scene()
+    wished = FakeLink(rank=3)
+    scene.balancer.connected(wished)
+    scene.canaries.follow([first_stage(streams=2, head=3)])
+    scene.canaries.step()
+    assert (len(wished.submits), len(scene.link.submits)) == (1, 1)
+    scene.balancer.received(wished, Returned(wished.submits[0].request, "the lane moved"))
+    assert len(scene.link.submits) == 2

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from moe_api import names
 from moe_api.drill import CanaryReport
 from moe_api.report import GpuHealth, Report, SeatReport
 from moe_api.stage import MoEStage
 from moe_operator import resources
 from moe_operator.api import Json
-from tests.moe_operator.world import NAMESPACE, World
+from tests.moe_operator.test_faults import Fault
+from tests.moe_operator.world import NAMESPACE, Crash, World
 
 AT = "2026-01-01T00:00:00Z"
 SECOND = "2026-01-01T01:00:00Z"
@@ -78,9 +81,18 @@ class DrillWorld(World):
         return found
 
     async def wait(self, seconds: float) -> None:
-        await self.settle()
+        await self.live()
         self.clock.seconds += seconds
-        await self.settle()
+        await self.live()
+
+    async def live(self) -> None:
+        """Settle; a crashed operator is started again."""
+        while True:
+            try:
+                await self.settle()
+                return
+            except Crash:
+                continue
 
 
 async def test_a_killed_process_is_rehearsed_and_passed() -> None:
@@ -216,6 +228,47 @@ async def test_without_its_gateway_nothing_is_proved() -> None:
 
     assert await world.drills() == [(AT, "failed")]
     assert "gateway pod gateway-1" in (await world.last())["message"]
+
+
+async def test_a_gateway_that_began_anew_has_forgotten_what_its_requests_met() -> None:
+    world = DrillWorld(drilling())
+    world.is_deaf = True
+    await world.settle()
+    pod = await world.api.get(resources.PODS, NAMESPACE, "gateway-1")
+    running = {"state": {"running": {"startedAt": "2026-01-01T00:00:30Z"}}}
+    world.api.put(resources.PODS, pod | {"status": pod["status"] | {"containerStatuses": [running]}})
+    await world.wait(20)
+
+    assert await world.drills() == [(AT, "failed")]
+    assert "gone or began anew" in (await world.last())["message"]
+
+
+@pytest.mark.parametrize("is_after", [False, True])
+async def test_a_crash_at_a_write_makes_the_drill_once(is_after: bool) -> None:
+    quiet, counting = DrillWorld(lambda spec: None), DrillWorld(drilling())
+    await quiet.wait(10)
+    await counting.wait(10)
+    for strike in range(len(quiet.api.writes) + 1 + is_after, len(counting.api.writes) + 1, 2):
+        fault = Fault(strike, Crash)
+        world = DrillWorld(drilling())
+        if is_after:
+            world.api.after_write = fault
+        else:
+            world.api.before_write = fault
+        await world.wait(10)
+        assert (await world.drills(), len(world.killed)) == ([(AT, "passed")], 1), f"write {strike}"
+        assert all(stage.spec.rehearsal is None and stage.spec.drill is None for stage in await world.stages())
+
+
+async def test_one_request_is_in_a_lane_of_the_rank_that_fails() -> None:
+    world = DrillWorld(drilling(stage=1))
+    world.is_deaf = True
+    await world.settle()
+
+    first, second = await world.stages()
+    assert first.spec.rehearsal is not None
+    (lane,) = [lane.lane for lane in second.spec.lanes if lane.rank == first.spec.rehearsal.rank]
+    assert first.spec.lanes[lane].rank == first.spec.rehearsal.head
 
 
 async def test_a_drill_without_a_gateway_waits() -> None:

@@ -204,12 +204,7 @@ class Balancer:
         """Submit to the best head there is, or leave it waiting."""
         if place.not_before > self._now():
             return
-        loads = [
-            HeadLoad(key=key, num_lanes=head.link.num_open_lanes, num_outstanding=head.num_outstanding)
-            for key, head in self._heads.items()
-            if place.generation.replica in (None, key.replica)
-        ]
-        key = choose(loads, avoid=place.avoid, first=self._first, prefix=place.prefix)
+        key = choose(self._loads(place), avoid=place.avoid, first=self._first, prefix=place.prefix)
         if key is None:
             return
         generation, head = place.generation, self._heads[key]
@@ -233,6 +228,16 @@ class Balancer:
                 priority=generation.priority,
             )
         )
+
+    def _loads(self, place: Place) -> list[HeadLoad]:
+        """Of the heads that may have it; of its own alone, while that is there and has not just declined."""
+        generation = place.generation
+        loads = [
+            HeadLoad(key=key, num_lanes=head.link.num_open_lanes, num_outstanding=head.num_outstanding)
+            for key, head in self._heads.items()
+            if generation.replica in (None, key.replica)
+        ]
+        return [one for one in loads if one.key.rank == generation.head and one.key not in place.avoid] or loads
 
     def _is_stuck(self, place: Place, now: float) -> bool:
         """Nobody has it, or whoever has it has said nothing about anything for as long."""

@@ -72,7 +72,7 @@ class Canaries:
         self._stop()
         self._name = rehearsal.name
         self._streams = [
-            _Stream(index, rehearsal.name, replica, self._balancer, self._now, self._limits)
+            _Stream(index, rehearsal, replica, self._balancer, self._now, self._limits)
             for index in range(rehearsal.streams)
         ]
 
@@ -99,7 +99,7 @@ class _Stream:
     def __init__(
         self,
         index: int,
-        drill: str,
+        rehearsal: RehearsalSpec,
         replica: int,
         balancer: Balancer,
         now: Callable[[], float],
@@ -109,10 +109,12 @@ class _Stream:
         self.num_failed = 0
         self.num_wrong = 0
         self.reason = ""
-        self._name = f"drill {drill} stream {index}"
+        self._name = f"drill {rehearsal.name} stream {index}"
         self._prompt = tuple((index * PROMPT_TOKENS + place) % limits.vocab_size for place in range(PROMPT_TOKENS))
         self._max_tokens = max(1, min(ANSWER_TOKENS, limits.max_sequence_length - PROMPT_TOKENS))
         self._replica = replica
+        # The first is in the lane that loses its rank, the others wherever there is room.
+        self._head = rehearsal.head if index == 0 else None
         self._balancer = balancer
         self._now = now
         self._worst = 0.0
@@ -155,6 +157,7 @@ class _Stream:
             stop_tokens=(),
             wake=self._woken,
             replica=self._replica,
+            head=self._head,
         )
         self._balancer.open(self._generation)
 

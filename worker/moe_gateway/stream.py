@@ -28,7 +28,8 @@ class Generation:
     """One request's facts. `wake` is called whenever there is something new to read.
 
     `logprobs` has one for each of `tokens`, so that neither is ever told twice. `limit_seconds` is how long all of it
-    may take; of those that wait at a head, the highest `priority` goes first. `replica` is the one that is to serve it.
+    may take; of those that wait at a head, the highest `priority` goes first. `replica` is the one that is to serve it,
+    and `head` the rank in it that gets it where that is possible.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Generation:
     priority: int = 0
     limit_seconds: float = inf
     replica: int | None = None
+    head: int | None = None
     tokens: list[int] = field(default_factory=list)
     logprobs: list[Logprobs | None] = field(default_factory=list)
     finish: str = ""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from moe_api.conditions import is_true, rfc3339
+from moe_api.conditions import is_true, moment_of, rfc3339
 from moe_api.deployment import DrillStatus, MoEDeploymentStatus
 from moe_api.drill import CanaryReport
 from moe_api.engine import DrillSpec
@@ -20,7 +20,7 @@ from moe_api.stage import MoEStage, MoEStageSpec, RehearsalSpec, StageDrillSpec
 from moe_operator.decide.actions import DeploymentDecision
 from moe_operator.decide.drill_record import drill_events, judged, recorded, refused, started, waiting
 from moe_operator.decide.drill_target import Refusal, Target, choose, due, is_settled, trouble
-from moe_operator.snapshot import DeploymentSnapshot
+from moe_operator.snapshot import DeploymentSnapshot, GatewayPod
 
 READY_SECONDS = 30.0
 """Within this the requests have their first tokens, or nothing is made to fail."""
@@ -93,10 +93,16 @@ def _running(snapshot: DeploymentSnapshot, wanted: DrillSpec | None) -> _Running
             first=first,
             stages=tuple(stage for stage in snapshot.stages if stage.spec.replica == first.spec.replica),
             is_withdrawn=wanted is None,
-            has_gateway=gateway is not None,
+            has_gateway=gateway is not None and not _has_begun_since(gateway, rehearsal),
             report=report if report and report.name == rehearsal.name else None,
         )
     return None
+
+
+def _has_begun_since(gateway: GatewayPod, rehearsal: RehearsalSpec) -> bool:
+    """Whether it forgot what its requests met before."""
+    started, since = moment_of(gateway.started), moment_of(rehearsal.since)
+    return started is not None and since is not None and started > since
 
 
 def _begin(
@@ -147,6 +153,7 @@ def _rehearsal(name: str, wanted: DrillSpec, target: Target, gateway: str, now: 
         rank=target.rank,
         failure=wanted.failure,
         incarnation=target.incarnation,
+        head=target.head,
     )
 
 
@@ -190,7 +197,7 @@ def _end(running: _Running, now: datetime) -> str | None:
     if target is None:
         return f"the stage of rank {running.rehearsal.rank} is gone"
     if not running.has_gateway:
-        return f"gateway pod {running.rehearsal.gateway}, which kept the requests under way, is gone"
+        return f"gateway pod {running.rehearsal.gateway}, which kept the requests under way, is gone or began anew"
     return _end_before(running, now) if target.spec.drill is None else _end_after(running, target, now)
 
 

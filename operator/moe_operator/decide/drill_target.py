@@ -23,12 +23,15 @@ LEAST_EVERY_SECONDS = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """The rank that is to fail, its stage, the first stage of its replica, and which process has the seat."""
+    """The rank that is to fail, its stage, the first stage of its replica, which process has the seat, and who heads a
+    lane of the rank.
+    """
 
     first: MoEStage
     stage: MoEStage
     rank: int
     incarnation: int
+    head: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +88,18 @@ def choose(stages: Sequence[MoEStage], wanted: DrillSpec, name: str, known: Sequ
     if lost := _would_lose(stage, rank, wanted):
         return Refusal(message=lost)
     seat = next((seat for seat in stage.status.ranks if seat.rank == rank), None)
-    return Target(first=of_replica[0], stage=stage, rank=rank, incarnation=seat.incarnation if seat else 0)
+    return Target(
+        first=of_replica[0],
+        stage=stage,
+        rank=rank,
+        incarnation=seat.incarnation if seat else 0,
+        head=_head(of_replica[0], stage, rank),
+    )
+
+
+def _head(first: MoEStage, stage: MoEStage, rank: int) -> int | None:
+    lane = next((lane.lane for lane in stage.spec.lanes if lane.rank == rank), None)
+    return next((head.rank for head in first.spec.lanes if head.lane == lane), None)
 
 
 def _next(numbers: list[int], known: Sequence[DrillStatus]) -> int:
