@@ -88,6 +88,28 @@ async def test_a_copy_more_of_one_expert_changes_nothing_else() -> None:
     ]
 
 
+async def test_a_lost_copy_is_made_again_and_given_up_when_its_gpu_is_back() -> None:
+    world = await settled()
+    await patch(world, copies=2)
+    planned = await hosts(world)
+    status = (await world.stages())[0].status.ranks[2]
+    assert status.node is not None
+
+    world.bad_gpus[status.node, status.gpu] = "XID 79"
+    await world.settle()
+
+    assert (await world.status())["coverage"] == 2
+    assert await hosts(world) == planned | {0: [0, 3], 2: [0, 3]}
+    assert (await world.conditions())["Degraded"] == "True RankMasked"
+
+    world.bad_gpus.clear()
+    world.clock.seconds += 60
+    await world.settle()
+
+    assert await hosts(world) == planned
+    assert (await world.conditions())["Degraded"] == "False Healthy"
+
+
 async def test_only_so_many_copies_load_at_a_time() -> None:
     world = await settled()
     await world.edit(lambda spec: spec.update(failover={"loadsAtOnce": 1}))
