@@ -6,7 +6,15 @@ import torch.nn.functional as F  # noqa: N812
 
 from moe_worker.model.blocks import MIN_ROWS
 from moe_worker.model.feed_forward import FeedForward
-from moe_worker.model.projection import FEWEST, PackedProjection, is_packable, keeps_bits, make_projection
+from moe_worker.model.projection import (
+    FEWEST,
+    PackedProjection,
+    WidenedProjection,
+    is_packable,
+    is_widened,
+    keeps_bits,
+    make_projection,
+)
 
 COUNTS = [*range(1, 70), 100, 127, 128, 129, 200, 255, 256, 257, 300, 511, 512]
 LARGE = [(512, 512), (1536, 512), (2048, 512), (512, 1024), (600, 1000), (517, 1031), (4096, 512), (512, 4096)]
@@ -24,6 +32,19 @@ def test_a_row_has_the_same_bits_whatever_is_beside_it(out: int, width: int, has
             part = slice(first, first + rows)
             assert torch.equal(projection(x[part].clone()), whole[part])
             assert torch.equal(projection.added(residual[part].clone(), x[part].clone()), summed[part])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("out", "width"), [(2048, 512), (512, 1024), (517, 1031), (64, 64)])
+def test_a_row_of_a_narrow_type_has_the_same_bits_whatever_is_beside_it(
+    out: int, width: int, dtype: torch.dtype
+) -> None:
+    projection, x = make_projection(torch.randn(out, width).to(dtype)), torch.randn(64, width).to(dtype)
+    residual = torch.randn(64, out).to(dtype)
+    whole, summed = projection(x), projection.added(residual, x)
+    for rows in range(projection.min_rows, 65):
+        assert torch.equal(projection(x[:rows].clone()), whole[:rows])
+        assert torch.equal(projection.added(residual[:rows].clone(), x[:rows].clone()), summed[:rows])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -48,6 +69,13 @@ def test_large_weights_are_packed_where_there_are_kernels_that_keep_the_bits() -
     for out, width in SMALL:
         assert not isinstance(make_projection(torch.randn(out, width)), PackedProjection)
     assert not isinstance(make_projection(torch.randn(1024, 512).half()), PackedProjection)
+
+
+def test_products_are_computed_in_fp32_where_there_are_no_kernels_for_the_type() -> None:
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        weight = torch.randn(64, 64).to(dtype)
+        is_wide = dtype is not torch.float32 and not is_packable(dtype)
+        assert is_widened(weight) == isinstance(make_projection(weight), WidenedProjection) == is_wide
 
 
 @pytest.mark.parametrize("width", [40, 520, 700])

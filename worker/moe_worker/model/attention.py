@@ -17,6 +17,7 @@ import torch
 from moe_wire.messages import Segment
 from moe_worker.model.blocks import MIN_ROWS, to_dtype
 from moe_worker.model.kv import LaneCache
+from moe_worker.model.projection import is_widened
 
 TILE = 128
 QUERIES = 64  # tokens of a segment attended to at once: bounds the scores, and early ones skip late keys
@@ -39,15 +40,28 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Group:
-    """Segments of one count and about one length, attended to in one go.
+class Part:
+    """The group's tokens `tokens` of each sequence and the keys `keys` of those gathered, of which all before
+    `masked_from` are seen by all of them; `mask` [S, C, 1, keys after that].
+    """
 
-    `rows` of the step [S * C] (None: all of them, in order); `blocks` [S * L / block_size]; `mask` [S, C, 1, L].
+    tokens: slice
+    keys: slice
+    masked_from: int
+    mask: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Group:
+    """Segments of one count and about one length, or one long segment, whose keys are gathered in one go.
+
+    `rows` of the step [S * C] (None: all of them, in order); `blocks` [S * L / block_size].
     """
 
     rows: torch.Tensor | None
     blocks: torch.Tensor
-    mask: torch.Tensor
+    num_sequences: int
+    parts: Sequence[Part]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +78,17 @@ def plan_groups(cache: LaneCache, segments: Sequence[Segment], window: int) -> l
     """The groups of a step whose segments the cache already counts, for layers of that window (0: none)."""
     unit = lcm(KEYS_UNIT, cache.block_size)
     members: dict[tuple[int, int, int], list[Piece]] = {}
-    for piece in cut(segments):
-        # Whole pieces are large enough to go alone.
-        alone = piece.row if piece.count == QUERIES else -1
-        keys = padded_keys(piece.start + piece.count - first_key(cache, piece, window), unit)
-        members.setdefault((piece.count, keys, alone), []).append(piece)
-    is_whole = len(members) == 1
-    return [_plan(cache, window, count, keys, found, is_whole) for (count, keys, _), found in members.items()]
-
-
-def cut(segments: Sequence[Segment]) -> list[Piece]:
-    """The segments in pieces of at most QUERIES tokens."""
-    pieces, row = [], 0
+    row = 0
     for segment in segments:
-        for first in range(0, segment.count, QUERIES):
-            count = min(QUERIES, segment.count - first)
-            pieces.append(Piece(segment.sequence, row + first, segment.start + first, count))
+        piece = Piece(segment.sequence, row, segment.start, segment.count)
+        length = piece.start + piece.count - first_key(cache, piece, window)
+        # Long ones are large enough to go alone; then there is no need for few sizes.
+        is_long = piece.count > QUERIES
+        keys = -(-length // unit) * unit if is_long else padded_keys(length, unit)
+        members.setdefault((piece.count, keys, row if is_long else -1), []).append(piece)
         row += segment.count
-    return pieces
+    is_whole = len(members) == 1
+    return [_plan(cache, window, keys, found, is_whole) for (_, keys, _), found in members.items()]
 
 
 def first_key(cache: LaneCache, piece: Piece, window: int) -> int:
@@ -107,15 +114,15 @@ def attend(
     out: torch.Tensor | None = None
     for group in groups:
         assert group.rows is not None
-        part = _attend_group(query.index_select(0, group.rows), cache, layer, group, reading)
-        out = part.new_empty((len(query), part.shape[1])) if out is None else out
-        out.index_copy_(0, group.rows, part)
+        mixed = _attend_group(query.index_select(0, group.rows), cache, layer, group, reading)
+        out = mixed.new_empty((len(query), mixed.shape[1])) if out is None else out
+        out.index_copy_(0, group.rows, mixed)
     assert out is not None, "a step has segments"
     return out
 
 
-def _plan(cache: LaneCache, window: int, count: int, keys: int, pieces: Sequence[Piece], is_whole: bool) -> Group:
-    device, size = cache.data.device, cache.block_size
+def _plan(cache: LaneCache, window: int, keys: int, pieces: Sequence[Piece], is_whole: bool) -> Group:
+    device, size, count = cache.data.device, cache.block_size, pieces[0].count
     rows = None
     if not is_whole:
         rows = torch.tensor([piece.row + i for piece in pieces for i in range(count)], device=device)
@@ -125,66 +132,101 @@ def _plan(cache: LaneCache, window: int, count: int, keys: int, pieces: Sequence
         for piece, first in zip(pieces, firsts, strict=True)
         for block in cache.padded_blocks(piece.sequence, first // size, keys // size)
     ]
-    # Of each token, counted from the first key that is looked at.
-    last = [[[[piece.start + i - first]] for i in range(count)] for piece, first in zip(pieces, firsts, strict=True)]
-    place, ends = torch.arange(keys, device=device), torch.tensor(last, device=device)
-    hidden = place > ends
+    # Of each sequence's first token, counted from the first key that is gathered.
+    starts = [piece.start - first for piece, first in zip(pieces, firsts, strict=True)]
+    return Group(
+        rows=rows,
+        blocks=torch.tensor(blocks, device=device),
+        num_sequences=len(pieces),
+        parts=_parts(starts, count, keys, window, device),
+    )
+
+
+def _parts(starts: Sequence[int], count: int, num_keys: int, window: int, device: torch.device) -> list[Part]:
+    """All tokens of short segments in one part, those of a long one by QUERIES."""
+    if count <= QUERIES:
+        return [_part(starts, slice(0, count), slice(0, num_keys), window, device)]
+    [start], parts = starts, []
+    for first in range(0, count, QUERIES):
+        tokens = slice(first, min(first + QUERIES, count))
+        begin = max(start + first - window + 1, 0) // TILE * TILE if window else 0
+        end = -(-(start + tokens.stop) // KEYS_UNIT) * KEYS_UNIT
+        parts.append(_part(starts, tokens, slice(begin, end), window, device))
+    return parts
+
+
+def _part(starts: Sequence[int], tokens: slice, keys: slice, window: int, device: torch.device) -> Part:
+    own = torch.tensor(starts, device=device).view(-1, 1, 1, 1) + (tokens.start - keys.start)
+    last = own + torch.arange(tokens.stop - tokens.start, device=device).view(-1, 1, 1)
+    masked_from = 0 if window else min(starts) + tokens.start - keys.start
+    place = torch.arange(masked_from, keys.stop - keys.start, device=device)
+    hidden = place > last
     if window:
-        hidden |= place <= ends - window
+        hidden |= place <= last - window
     mask = torch.zeros(hidden.shape, device=device).masked_fill_(hidden, float("-inf"))
-    return Group(rows=rows, blocks=torch.tensor(blocks, device=device), mask=mask)
+    return Part(tokens=tokens, keys=keys, masked_from=masked_from, mask=mask)
 
 
 def _attend_group(query: torch.Tensor, cache: LaneCache, layer: int, group: Group, reading: Reading) -> torch.Tensor:
-    (num_sequences, count, _, num_keys), dim = group.mask.shape, query.shape[-1]
-    kv_heads = reading.kv_heads
-    per_kv, batch = query.shape[1] // kv_heads, kv_heads * num_sequences
-    # [K, S, C, G, D]: the query heads that share keys are rows of one product, and too few of them are filled up.
-    shared = query.view(num_sequences, count, kv_heads, per_kv, dim).permute(2, 0, 1, 3, 4)
-    width = per_kv
+    dim, kv_heads, sequences = query.shape[-1], reading.kv_heads, group.num_sequences
+    # [S, C, K, G, D]: the query heads that share keys are rows of one product.
+    shared = query.view(sequences, -1, kv_heads, query.shape[1] // kv_heads, dim)
+    pages = cache.read(layer, group.blocks)
+    if is_widened(pages):
+        pages, shared = pages.float(), shared.float()
+    keys, values = _keys_and_values(pages, kv_heads * sequences, dim, reading)
+    mixed = [
+        _attend_part(shared[:, part.tokens], keys[:, part.keys], values[:, part.keys], part, reading)
+        for part in group.parts
+    ]
+    return to_dtype((mixed[0] if len(mixed) == 1 else torch.cat(mixed, 1)).flatten(0, 1).flatten(1), query.dtype)
+
+
+def _attend_part(
+    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, part: Part, reading: Reading
+) -> torch.Tensor:
+    """query [S, C, K, G, D], keys [K * S, L, D], values [K * S, L, V] -> [S, C, K, G, V]."""
+    num_sequences, count, kv_heads, per_kv, dim = query.shape
+    rows, width, num_keys = query.permute(2, 0, 1, 3, 4), per_kv, keys.shape[1]
     if count * per_kv < MIN_ROWS:
         width = MIN_ROWS
-        shared = torch.constant_pad_nd(shared, (0, 0, 0, width - per_kv))
-    keys, values = _keys_and_values(cache.read(layer, group.blocks), num_keys, dim, reading)
-    scores = torch.bmm(shared.reshape(batch, count * width, dim), keys.transpose(1, 2))
-    weights = _weights(scores.view(kv_heads, num_sequences, count, width, num_keys), group.mask, reading)
-    weights = to_dtype(weights, query.dtype).view(batch, count * width, num_keys)
-    mixed = _mix(weights, values).view(kv_heads, num_sequences, count, width, -1)
+        rows = torch.constant_pad_nd(rows, (0, 0, 0, width - per_kv))
+    scores = torch.bmm(rows.reshape(len(keys), count * width, dim), keys.transpose(1, 2))
+    weights = _weights(scores.view(kv_heads, num_sequences, count, width, num_keys), part, reading)
+    mixed = _mix(to_dtype(weights, values.dtype).view(len(keys), count * width, num_keys), values)
+    mixed = mixed.view(kv_heads, num_sequences, count, width, -1)
     if width > per_kv:
         mixed = mixed[..., :per_kv, :]
-    return mixed.permute(1, 2, 0, 3, 4).reshape(num_sequences * count, -1)
+    return mixed.permute(1, 2, 0, 3, 4)
 
 
 def _keys_and_values(
-    pages: torch.Tensor, num_keys: int, dim: int, reading: Reading
+    pages: torch.Tensor, num_tables: int, dim: int, reading: Reading
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """[K * S, L, D] and [K * S, L, V] of what the cache gave."""
     if reading.latent:
-        keys = pages.view(-1, num_keys, dim)
+        keys = pages.view(num_tables, -1, dim)
         return keys, keys[..., : reading.latent]
-    keys, values = pages.view(2, -1, num_keys, dim).unbind()
+    keys, values = pages.view(2, num_tables, -1, dim).unbind()
     return keys, values
 
 
-def _weights(scores: torch.Tensor, mask: torch.Tensor, reading: Reading) -> torch.Tensor:
-    """The softmax of scores [K, S, C, G, L] under the mask, in fp32."""
+def _weights(scores: torch.Tensor, part: Part, reading: Reading) -> torch.Tensor:
+    """The softmax in fp32 of scores [K, S, C, G, L], which it may overwrite, under the part's mask."""
+    scores = to_dtype(scores, torch.float32)
+    scores[..., part.masked_from :].add_(part.mask)
     if reading.sinks is None:
-        return torch.softmax(scores + mask, -1)
+        return torch.softmax(scores, -1)
     # The sink stands before all keys, as wide as keys go: their sums are then the same whatever comes after.
-    kv_heads, num_keys = scores.shape[0], scores.shape[-1]
-    all_scores = torch.full((*scores.shape[:-1], KEYS_UNIT + num_keys), float("-inf"), device=scores.device)
-    sinks = reading.sinks.view(kv_heads, -1)
-    all_scores[..., : sinks.shape[1], 0] = sinks[:, None, None]
-    torch.add(scores, mask, out=all_scores[..., KEYS_UNIT:])
-    return torch.softmax(all_scores, -1)[..., KEYS_UNIT:]
+    sinks = reading.sinks.view(len(scores), -1)
+    before = torch.full((*scores.shape[:-1], KEYS_UNIT), float("-inf"), device=scores.device)
+    before[..., : sinks.shape[1], 0] = sinks[:, None, None]
+    return torch.softmax(torch.cat((before, scores), -1), -1)[..., KEYS_UNIT:]
 
 
 def _mix(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """weights [batch, rows, L] @ values [batch, L, D], summed in tiles of keys."""
-    num_keys = values.shape[1]
-    if num_keys <= TILE:
-        return torch.bmm(weights, values)
     mixed = torch.bmm(weights[:, :, :TILE], values[:, :TILE])
-    for start in range(TILE, num_keys, TILE):
-        mixed = mixed + torch.bmm(weights[:, :, start : start + TILE], values[:, start : start + TILE])
+    for start in range(TILE, values.shape[1], TILE):
+        mixed += torch.bmm(weights[:, :, start : start + TILE], values[:, start : start + TILE])
     return mixed
