@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from moe_api import names
-from moe_api.conditions import rfc3339
 from moe_operator import resources
 from moe_operator.api import Json
 from tests.moe_operator.world import NAMESPACE, World
@@ -249,71 +246,3 @@ async def test_a_replacement_keeps_away_from_a_node_with_a_quarantined_gpu() -> 
     (wish,) = created["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
     assert wish["preference"]["matchExpressions"][0]["values"] == [node]
     assert wish["preference"]["matchExpressions"][0]["operator"] == "NotIn"
-
-
-async def test_a_gpu_that_heals_hosts_again_after_its_quarantine_which_a_new_failure_doubles() -> None:
-    world = await settled(World(lambda spec: spec.update(failover={"drainSeconds": 0})))
-    node, gpu = await place_of(world, "small-r0-s00", 2)
-
-    for quarantine in (10, 20):
-        world.bad_gpus[node, gpu] = "XID 79"
-        await world.settle()
-        world.bad_gpus.clear()
-        healed = world.clock.seconds
-        await world.settle()
-        assert (await world.stage("small-r0-s00")).spec.masked == []
-        assert quarantine <= world.clock.seconds - healed < quarantine + 2
-
-    (record,) = (await world.stage("small-r0-s00")).spec.history
-    assert (record.node, record.gpu, record.failures) == (node, gpu, 2)
-
-
-async def test_a_persons_word_ends_a_quarantine() -> None:
-    world = await settled(World(lambda spec: spec.update(failover={"quarantineSeconds": 3600, "drainSeconds": 0})))
-    node, gpu = await place_of(world, "small-r0-s00", 2)
-    world.bad_gpus[node, gpu] = "XID 79"
-    await world.settle()
-    world.bad_gpus.clear()
-    healed = world.clock.seconds
-    for _ in range(3):
-        await world.run_nodes()
-        await world.run_operator()
-    assert [mask.rank for mask in (await world.stage("small-r0-s00")).spec.masked] == [2]
-
-    word = {"node": node, "gpu": gpu, "at": rfc3339(world.clock.now())}
-    await world.edit(lambda spec: spec["failover"].update(cleared=[word]))
-    await world.settle()
-
-    stage = await world.stage("small-r0-s00")
-    assert (stage.spec.masked, stage.spec.history) == ([], [])
-    assert world.clock.seconds - healed < 10
-    assert (
-        f"QuarantineCleared: {node} gpu {gpu}: failover.cleared names it; 1 failure forgotten" in await world.events()
-    )
-
-
-async def test_in_a_storm_nothing_moves_until_a_person_says_so() -> None:
-    world = await settled(World(lambda spec: spec.update(engine={"lanesPerRank": 4}, failover={})))
-    hosts = [[expert.ranks for expert in stage.spec.experts] for stage in await world.stages()]
-    for stage, ranks in (("small-r0-s00", (0, 1)), ("small-r0-s01", (4, 5))):
-        for rank in ranks:
-            world.bad_gpus[await place_of(world, stage, rank)] = "XID 79"
-
-    await world.run_nodes()
-    await world.settle()
-
-    stages = await world.stages()
-    assert [[expert.ranks for expert in stage.spec.experts] for stage in stages] == hosts
-    assert [stage.spec.masked for stage in stages] == [[], []]
-    assert all(stage.spec.paused for stage in stages)
-    assert any(event.startswith("BreakerOpen: 4 of 8 GPUs failed within 30 s") for event in await world.events())
-
-    word = {"breakerReleased": rfc3339(world.clock.now() + timedelta(seconds=1))}
-    await world.edit(lambda spec: spec["failover"].update(word))
-    await world.settle()
-
-    stages = await world.stages()
-    assert [[mask.rank for mask in stage.spec.masked] for stage in stages] == [[0, 1], [4, 5]]
-    assert [stage.spec.paused for stage in stages] == [None, None]
-    assert (await world.conditions())["Available"] == "True AllExpertsReady"
-    assert "BreakerClosed: failed GPUs are acted on again" in await world.events()

@@ -14,7 +14,7 @@ import yaml
 
 from moe_api import names
 from moe_api.conditions import rfc3339_micro
-from moe_api.report import ExpertLoad, GpuHealth, Report, SeatReport
+from moe_api.report import ExpertLoad, GpuHealth, Report, SeatReport, SlowPeer, UnreachablePeer
 from moe_api.stage import MoEStage
 from moe_operator import errors, resources
 from moe_operator.api import Json
@@ -62,7 +62,11 @@ class ManualClock:
 
 
 class World:
-    """One MoEDeployment on equal nodes. `bad_gpus` are (node, gpu) with the reason their workers would give."""
+    """One MoEDeployment on equal nodes. `bad_gpus` are (node, gpu) with the reason their workers would give.
+
+    `cut_off` are nodes whose pods neither hear other nodes nor are heard, `slow_gpus` those that are slow when they
+    host something.
+    """
 
     def __init__(
         self,
@@ -74,7 +78,10 @@ class World:
         self.clock = ManualClock()
         self.reconciler = Reconciler(api=self.api, clock=self.clock, images=IMAGES)
         self.bad_gpus: dict[tuple[str, int], str] = {}
+        self.cut_off: set[str] = set()
+        self.slow_gpus: set[tuple[str, int]] = set()
         self._states: dict[tuple[str, int], tuple[str, str]] = {}
+        self._unheard: dict[tuple[str, int], str] = {}
         self.counted: dict[int, dict[int, int]] = {}
         self.gateway_runs = True
         self.waits: dict[Key, float] = {}
@@ -158,7 +165,27 @@ class World:
         """What the pod's supervisor would say; loading takes no time here."""
         uid, node = pod["metadata"]["uid"], pod["spec"]["nodeName"]
         seats = [self._seat(s.rank, s.gpu, node, stage) for s in stage.spec.ranks if s.pod_uid == uid]
-        return Report(epoch=stage.metadata.generation, seats=[self._timed(uid, seat) for seat in seats])
+        return Report(
+            epoch=stage.metadata.generation,
+            seats=[self._timed(uid, seat) for seat in seats],
+            unreachable=self._unreachable(uid, node, stage),
+            slow=self._slow(stage),
+        )
+
+    def _unreachable(self, uid: str, node: str, stage: MoEStage) -> list[UnreachablePeer]:
+        """Ranks on other nodes, if either node is cut off."""
+        others = [rank for rank in stage.status.ranks if rank.node not in (None, node)]
+        unheard = [rank.rank for rank in others if node in self.cut_off or rank.node in self.cut_off]
+        now = rfc3339_micro(self.clock.now())
+        since = {rank: self._unheard.get((uid, rank), now) for rank in unheard}
+        self._unheard = {pair: at for pair, at in self._unheard.items() if pair[0] != uid}
+        self._unheard |= {(uid, rank): at for rank, at in since.items()}
+        return [UnreachablePeer(rank=rank, since=at) for rank, at in since.items()]
+
+    def _slow(self, stage: MoEStage) -> list[SlowPeer]:
+        hosts = {rank for expert in stage.spec.experts for rank in expert.ranks}
+        slow = [rank.rank for rank in stage.status.ranks if (rank.node, rank.gpu) in self.slow_gpus]
+        return [SlowPeer(rank=rank, factor=8.0) for rank in slow if rank in hosts]
 
     def _timed(self, uid: str, seat: SeatReport) -> SeatReport:
         """The report with the time at which the seat's state became what it is."""

@@ -62,6 +62,8 @@ def find_evidence(seats: Seats, now: datetime) -> Evidence:
     held = {rank: end for rank, end in quarantined(seats, now).items() if rank in well}
     kept, slow = kept_away(seats, now), find_slow(seats)
     leaving = {**_waiting(seats, kept), **slow, **find_reported(seats), **find_leaving(seats)}
+    replacements = _replacements(seats, silence)
+    waits = (silence.look_again, *held.values(), *kept.values(), *replacements.values())
     return Evidence(
         losses=losses,
         leaving={rank: one for rank, one in sorted(leaving.items()) if rank not in found},
@@ -69,9 +71,9 @@ def find_evidence(seats: Seats, now: datetime) -> Evidence:
         held=held,
         doubted=doubted,
         paused=paused,
-        silent=_long_silent(seats, silence, now),
+        silent=frozenset(uid for uid, moment in replacements.items() if moment <= now),
         slow=tuple((one.node, one.gpu) for one in slow.values() if one.rank not in found),
-        look_again=min(filter(None, (silence.look_again, *held.values(), *kept.values())), default=None),
+        look_again=min((moment for moment in waits if moment is not None and moment > now), default=None),
     )
 
 
@@ -92,17 +94,20 @@ def _silence(seats: Seats, now: datetime) -> Silence:
         return Silence(since={})
     uids = {seat.pod_uid for seat in seats.snapshot.stage.spec.ranks}
     pods = {node_rank: pod for node_rank, pod in seats.pods.items() if pod is not None and pod.uid in uids}
-    return find_silence(pods, seats.snapshot.others, now)
+    masked = {mask.rank for mask in seats.snapshot.stage.spec.masked if mask.reason == Reason.HOST_SILENT}
+    known = {seats.node_rank(seat) for seat in seats.snapshot.stage.spec.ranks if seat.rank in masked}
+    return find_silence(pods, seats.snapshot.others, now, known=known)
 
 
-def _long_silent(seats: Seats, silence: Silence, now: datetime) -> frozenset[str]:
+def _replacements(seats: Seats, silence: Silence) -> dict[str, datetime]:
+    """When each silent pod, by its UID, is to be replaced."""
     silent = {pod.uid for node_rank in silence.since if (pod := seats.pods[node_rank]) is not None}
     since = {
         seat.pod_uid: moment_of(mask.since)
         for mask in seats.snapshot.stage.spec.masked
         if mask.reason == Reason.HOST_SILENT and (seat := seats.seat(mask.rank)) is not None
     }
-    return frozenset(uid for uid in silent if (moment := since.get(uid)) is not None and now - moment >= REPLACED_AFTER)
+    return {uid: moment + REPLACED_AFTER for uid in silent if (moment := since.get(uid)) is not None}
 
 
 def _replica_pods(seats: Seats) -> list[Pod]:
