@@ -27,7 +27,7 @@ class Fault:
 
 
 async def story(world: World) -> Json:
-    """Bring-up, a GPU that dies and heals, a pod that is deleted, a GPU and a node that are emptied, a dead GPU."""
+    """Bring-up, a GPU that dies and heals, a deleted pod, what is emptied, a dead GPU and copies made beside it."""
     await live(world)
     world.bad_gpus["node-0", 2] = "XID 79"
     await live(world)
@@ -43,6 +43,8 @@ async def story(world: World) -> Json:
     await live(world)
     cordon(world, "node-2", False)
     world.bad_gpus["node-0", 1] = "XID 79"
+    await live(world)
+    await world.edit(lambda spec: spec.update(experts={"copies": 2}))
     await live(world)
     return await world.end_state()
 
