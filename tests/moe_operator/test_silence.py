@@ -67,6 +67,18 @@ def test_of_two_equal_halves_the_one_that_the_neighbours_hear_stays() -> None:
     assert silent({0: {1: 5}, 1: {0: 5}}, 2, outside) == [0]
 
 
+def test_who_was_left_stays_left_though_the_neighbours_have_nothing_to_say_of_him_any_more() -> None:
+    pods = pods_saying({0: {1: 5}, 1: {0: 5}}, 2)
+    assert list(find_silence(pods, (neighbour(0, {}),), NOW, known={0}).since) == [0]
+
+    wrongly_left = find_silence(pods, (neighbour(0, {0: 5}),), NOW, known={1})
+    assert list(wrongly_left.since) == [0]
+
+    pods = pods_saying({0: {2: 5}}, 3)
+    assert list(find_silence(pods, (neighbour(0, {}),), NOW, known={2}).since) == [2]
+    assert list(find_silence(pods, (neighbour(0, {}),), NOW).since) == []
+
+
 def test_half_of_the_votes_are_enough_only_where_the_neighbours_agree() -> None:
     said = {0: {2: 5}}
 

@@ -5,7 +5,7 @@ Knows who accuses whom; nothing of nodes. A node that the API server has lost si
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,12 +23,16 @@ class Silence:
     look_again: datetime | None = None
 
 
-def find_silence(pods: Mapping[int, Pod], neighbours: Iterable[Pod], now: datetime) -> Silence:
+def find_silence(
+    pods: Mapping[int, Pod], neighbours: Iterable[Pod], now: datetime, *, known: Collection[int] = ()
+) -> Silence:
     """Those of whom most of the other pods of the stage say for 2 s that they do not hear them.
 
     `pods` are the living pods of the stage by node rank, `neighbours` those of the other stages. The most accused goes
     first and its own word counts no more: of two halves that do not hear each other one stays, the one that the
-    neighbours hear, else the one with the lower node ranks. Half the votes are enough where the neighbours agree.
+    neighbours hear, else the one that was not silent before (`known` were), else the one with the lower node ranks.
+    Half the votes are enough where the neighbours agree, or where it was so before: neighbours speak only to ranks that
+    serve, so they have nothing to say of one that was left.
     """
     able = {node_rank: pod for node_rank, pod in pods.items() if _serving(pod)}
     complaints = {
@@ -39,7 +43,7 @@ def find_silence(pods: Mapping[int, Pod], neighbours: Iterable[Pod], now: dateti
     }
     ripe = {pair: since for pair, since in complaints.items() if now - since >= SILENT_AFTER}
     outside = tuple(pod for pod in neighbours if _serving(pod))
-    silent = _outvoted(able, frozenset(ripe), outside, now)
+    silent = _outvoted(able, frozenset(ripe), outside, now, known)
     return Silence(
         since={accused: max(since for pair, since in ripe.items() if pair[1] == accused) for accused in silent},
         look_again=min((since + SILENT_AFTER for pair, since in complaints.items() if pair not in ripe), default=None),
@@ -47,24 +51,25 @@ def find_silence(pods: Mapping[int, Pod], neighbours: Iterable[Pod], now: dateti
 
 
 def _outvoted(
-    able: Mapping[int, Pod], complaints: frozenset[tuple[int, int]], neighbours: tuple[Pod, ...], now: datetime
+    able: Mapping[int, Pod],
+    complaints: frozenset[tuple[int, int]],
+    neighbours: tuple[Pod, ...],
+    now: datetime,
+    known: Collection[int],
 ) -> list[int]:
     """The node ranks that fall silent, one after the other."""
     left, silent = set(able), list[int]()
     while len(left) > 1:
         votes = {accused: sum(1 for accuser in left if (accuser, accused) in complaints) for accused in left}
         outside = {accused: _outside_votes(able[accused], neighbours, now) for accused in left if votes[accused]}
-        accused = [one for one in outside if _is_outvoted(votes[one], len(left) - 1, outside[one], len(neighbours))]
+        agreed = {one for one in outside if one in known or outside[one] * 2 > len(neighbours)}
+        accused = [one for one in outside if votes[one] * 2 > len(left) - 1 - (one in agreed)]
         if not accused:
             break
-        worst = max(accused, key=lambda one: (votes[one], outside[one], one))
+        worst = max(accused, key=lambda one: (votes[one], outside[one], one in known, one))
         silent.append(worst)
         left.discard(worst)
     return silent
-
-
-def _is_outvoted(votes: int, voters: int, outside_votes: int, num_outside: int) -> bool:
-    return votes * 2 > voters or (votes * 2 == voters and outside_votes * 2 > num_outside)
 
 
 def _outside_votes(accused: Pod, neighbours: tuple[Pod, ...], now: datetime) -> int:
