@@ -1,12 +1,14 @@
 """Random histories of one stage: GPUs, pods and nodes that fail and return, passes that are lost.
 
-While capacity exists no expert is left without a host after a pass; when faults stop, the world comes to rest.
+While capacity exists no expert is left without a host after a pass, except where the breaker is open; when faults stop,
+the world comes to rest with everything at home.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import datetime
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -16,7 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from moe_api.stage import MoEStage
 from moe_operator import errors, resources
 from moe_operator.api import Json
-from moe_operator.decide.seats import find_losses, find_seats
+from moe_operator.decide.evidence import find_evidence
+from moe_operator.decide.seats import find_seats
 from moe_operator.memory import Place
 from moe_operator.observe import observe_stage
 from moe_operator.queue import Key
@@ -45,12 +48,16 @@ class OneStage(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.world.bad_gpus.clear()
+        self.world.slow_gpus.clear()
+        self.world.cut_off.clear()
+        for node in NODES:
+            self.taint(node, [])
         self.world.api.before_write = lambda verb, place: None
         self.do(self.world.settle())
         stage = self.do(self.world.stage(STAGE))
         assert [expert.ranks for expert in stage.spec.experts] == [[0], [1], [2], [3]]
         assert [lane.rank for lane in stage.spec.lanes] == [0, 1, 2, 3]
-        assert stage.spec.masked == []
+        assert (stage.spec.masked, stage.spec.paused) == ([], None)
         self.loop.close()
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -69,6 +76,35 @@ class OneStage(RuleBasedStateMachine):
     @rule()
     def gpus_heal(self) -> None:
         self.world.bad_gpus.clear()
+        self.was_seen = False
+
+    @rule(gpus=st.sets(st.tuples(st.sampled_from(NODES), st.integers(0, 1)), min_size=3))
+    def many_gpus_fail_at_once(self, gpus: set[tuple[str, int]]) -> None:
+        self.world.bad_gpus |= dict.fromkeys(gpus, "no driver")
+        self.was_seen = False
+
+    @rule(node=st.sampled_from(NODES), gpu=st.integers(0, 1))
+    def gpu_is_slow_or_no_longer(self, node: str, gpu: int) -> None:
+        self.world.slow_gpus ^= {(node, gpu)}
+        self.was_seen = False
+
+    @rule(node=st.sampled_from(NODES))
+    def node_is_cut_off_from_its_peers_or_no_longer(self, node: str) -> None:
+        self.world.cut_off ^= {node}
+        self.was_seen = False
+
+    @rule(node=st.sampled_from(NODES), gpu=st.sampled_from(["", "0", "1", "0_1"]))
+    def gpus_are_called_bad_from_outside(self, node: str, gpu: str) -> None:
+        self.taint(node, [{"key": "nvidia.com/gpu-unhealthy", "value": gpu}] if gpu else [])
+        self.was_seen = False
+
+    def taint(self, node: str, taints: list[Json]) -> None:
+        body = self.do(self.world.api.get(resources.NODES, None, node))
+        self.world.api.put(resources.NODES, body | {"spec": {"taints": taints}})
+
+    @rule(seconds=st.sampled_from([1, 3, 15, 65, 4000]))
+    def time_passes(self, seconds: int) -> None:
+        self.world.clock.seconds += seconds
         self.was_seen = False
 
     @rule(number=st.integers(0, 9))
@@ -118,13 +154,16 @@ class OneStage(RuleBasedStateMachine):
             return
         snapshot = self.do(observe_stage(self.world.api, NAMESPACE, STAGE))
         if snapshot is not None:
-            _check_hosts(snapshot)
+            _check_hosts(snapshot, self.world.clock.now())
 
 
-def _check_hosts(snapshot: StageSnapshot) -> None:
+def _check_hosts(snapshot: StageSnapshot, now: datetime) -> None:
     stage: MoEStage = snapshot.stage
-    lost = set(find_losses(find_seats(snapshot)))
-    able = {seat.rank for seat in stage.spec.ranks} - lost - {mask.rank for mask in stage.spec.masked}
+    evidence = find_evidence(find_seats(snapshot), now)
+    unable = set(evidence.losses) | evidence.doubted | {mask.rank for mask in stage.spec.masked}
+    able = {seat.rank for seat in stage.spec.ranks} - unable
+    if evidence.paused is not None:
+        return
     for expert in stage.spec.experts:
         assert not able or set(expert.ranks) & able, f"expert {expert.expert} has no host although {able} could"
     for lane in stage.spec.lanes:
