@@ -124,9 +124,16 @@ class Bed:
         if seconds > 1:
             self.tell(f"{what} after {seconds:.1f} s")
 
-    def wait_for_move(self, seat: Seat, known: int) -> MoveStatus:
-        """The move away from a seat; tells how long each part of it took."""
-        move = self.deployed.wait_for_move(seat, known=known, show=lambda _: None)
+    def wait_for_move(self, seat: Seat, known: Sequence[MoveStatus]) -> MoveStatus:
+        """The move away from a seat that is not among the `known` ones, once it has ended; tells its parts' times."""
+        old = {(move.time, move.rank, move.cause) for move in known}
+
+        def found() -> list[MoveStatus]:
+            moves = [move for move in self.moves_of(seat) if (move.time, move.rank, move.cause) not in old]
+            return [move for move in moves if move.rank == seat.rank and move.load_ms is not None]
+
+        self.until(f"experts {seat.experts} are served elsewhere", lambda: bool(found()))
+        move = found()[0]
         parts = {"noticed": move.detect_ms, "committed": move.commit_ms, "loaded": move.load_ms}
         self.tell(f"rank {seat.rank}, {move.cause}: {', '.join(f'{part} {ms} ms' for part, ms in parts.items())}")
         return move
@@ -151,9 +158,9 @@ class Bed:
         """kubectl patch of spec.failover."""
         self.cluster.patch("moedeployments", self.deployed.name, {"spec": {"failover": fields}})
 
-    def patch_copies(self, copies: int) -> None:
-        """kubectl patch of spec.experts.copies."""
-        self.cluster.patch("moedeployments", self.deployed.name, {"spec": {"experts": {"copies": copies}}})
+    def patch_experts(self, **fields: object) -> None:
+        """kubectl patch of spec.experts."""
+        self.cluster.patch("moedeployments", self.deployed.name, {"spec": {"experts": fields}})
 
     def make_whole(self) -> None:
         """Mend everything that a row may have broken, and wait until all is where the plan has it."""

@@ -11,7 +11,7 @@ def test_copies_are_added_while_serving_take_over_at_once_and_are_made_again(bed
     before, seat, mark = bed.deployed.snapshot(), bed.seat(6), bed.told.mark()
     with bed.streams() as crowd:
         try:
-            bed.patch_copies(2)
+            bed.patch_experts(copies=2)
             bed.until("every expert has two live copies", lambda: coverage(bed) == [2, 2])
             held = [expert for expert, ranks in bed.deployed.snapshot().experts.items() if 6 in ranks]
             bed.deployed.fail(seat, "device")
@@ -21,7 +21,7 @@ def test_copies_are_added_while_serving_take_over_at_once_and_are_made_again(bed
             bed.see_a_round(crowd)
         finally:
             bed.deployed.heal(seat)
-            bed.patch_copies(1)
+            bed.patch_experts(copies=1)
         bed.until("everything is at home again", bed.is_at_home)
     assert bed.deployed.snapshot().pods == before.pods
     assert {"CopyAdded", "CopyRemoved", "GPUFailed"} <= set(mark.events(seat.stage))

@@ -30,7 +30,7 @@ def test_a_gpu_that_others_report_as_bad_is_left_before_it_fails(bed: Bed, place
 @pytest.mark.parametrize("moment", ["at once", "committed", "served"])
 def test_a_second_gpu_of_the_stage_dies_during_the_failover_of_the_first(bed: Bed, moment: str) -> None:
     before, first, second = bed.deployed.snapshot(), bed.seat(4), bed.seat(6)
-    known = len(bed.moves_of(first))
+    known = bed.moves_of(first)
     with bed.streams():
         bed.deployed.fail(first, "device")
         if moment == "committed":

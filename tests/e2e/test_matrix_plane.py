@@ -40,7 +40,7 @@ def test_a_gateway_that_is_drained_ends_its_streams_first(bed: Bed) -> None:
 
 def test_a_gpu_that_dies_while_the_operator_is_away_is_left_when_it_returns(bed: Bed) -> None:
     before, seat = bed.deployed.snapshot(), bed.seat(6)
-    known = len(bed.moves_of(seat))
+    known = bed.moves_of(seat)
     with bed.streams():
         bed.cluster.moe_local("kubectl", *OPERATOR)
         bed.deployed.fail(seat, "device")
@@ -50,7 +50,7 @@ def test_a_gpu_that_dies_while_the_operator_is_away_is_left_when_it_returns(bed:
 
 def test_an_operator_that_dies_in_mid_failover_is_followed_by_one_that_ends_it(bed: Bed) -> None:
     before, seat = bed.deployed.snapshot(), bed.seat(5)
-    known = len(bed.moves_of(seat))
+    known = bed.moves_of(seat)
     with bed.streams():
         bed.deployed.fail(seat, "device")
         bed.until("the GPU is left", lambda: not bed.hosts(5), every=0.02)

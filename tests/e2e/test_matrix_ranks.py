@@ -24,7 +24,7 @@ def test_a_rank_whose_gpu_is_fine_comes_back_into_its_seat(bed: Bed, how: str) -
 @pytest.mark.parametrize("rank", [0, 6], ids=["the head of a lane", "a rank of a later stage"])
 def test_a_device_that_fails_loses_its_experts_and_lanes_and_gets_them_back_when_it_heals(bed: Bed, rank: int) -> None:
     before, seat, mark = bed.deployed.snapshot(), bed.seat(rank), bed.told.mark()
-    known = len(bed.moves_of(seat))
+    known = bed.moves_of(seat)
     with bed.streams():
         bed.deployed.fail(seat, "device")
         move = bed.wait_for_move(seat, known)
@@ -45,7 +45,7 @@ def test_a_device_error_that_comes_back_after_each_restart_is_a_failed_gpu(bed: 
     bed.patch_failover(restartBudget=1)
     bed.until("the stages know the budget", lambda: bed.stage_of(bed.seat(6)).spec.failover.restart_budget == 1)
     before, seat = bed.deployed.snapshot(), bed.seat(6)
-    known = len(bed.moves_of(seat))
+    known = bed.moves_of(seat)
     with bed.streams():
         killed = rank_process(bed.cluster, seat)
         send([killed], signal.SIGKILL)
