@@ -1,6 +1,10 @@
 """What a rank tells of its speed: the least of a window, or what the probe says where there was nothing to do."""
 
-from moe_worker.service_times import ServiceTimes
+from itertools import count
+from typing import Any
+
+from moe_wire.messages import DType, Payload
+from moe_worker.service_times import ServiceTimes, TimedCompute
 
 
 class Probe:
@@ -47,8 +51,42 @@ def test_an_idle_device_is_as_fast_as_its_probe_says() -> None:
     assert times.figure_us == 200
 
 
-def test_passes_are_counted_by_powers_of_two_of_a_microsecond() -> None:
+class FakeCompute:
+    """Answers at once; a batch is a fresh object."""
+
+    def begin(self, *_: object) -> object:
+        return object()
+
+    def expert(self, _: int, rows: list[Payload]) -> list[Payload]:
+        return rows
+
+    def __getattr__(self, _: str) -> Any:
+        return lambda *_: None
+
+
+def timed(*, seconds: float) -> tuple[TimedCompute, ServiceTimes]:
+    """Each look at the clock comes so long after the one before."""
     times = ServiceTimes(Probe())
-    noted(times, (1, 0.0000005), (1, 0.000001), (99, 0.000003), (1, 60.0))
-    assert (times.buckets[:3], times.buckets[-1]) == ([1, 1, 1], 1)
-    assert times.seconds == 60.0000045
+    ticks = (seconds * tick for tick in count())
+    compute: Any = FakeCompute()
+    return TimedCompute(compute, times, lambda: next(ticks)), times
+
+
+def test_each_pass_over_an_expert_is_noted() -> None:
+    compute, times = timed(seconds=0.5)
+    rows = [Payload(DType.FLOAT32, (3, 1), bytes(12))]
+    assert compute.expert(4, rows) == rows
+    assert (times.passes.seconds, sum(times.passes.buckets)) == (0.5, 1)
+
+
+def test_a_step_is_noted_from_its_beginning_to_its_end_and_an_abandoned_one_never() -> None:
+    compute, times = timed(seconds=0.5)
+    compute.begin(0, (), None, None)
+    batches = [compute.begin(lane, (), None, None) for lane in (0, 1)]
+    for batch in reversed(batches):
+        compute.finish(batch)
+    assert (times.steps.seconds, sum(times.steps.buckets)) == (0.5 + 1.5, 2)
+    lost = compute.begin(0, (), None, None)
+    compute.drop_lane(0)
+    compute.finish(lost)
+    assert sum(times.steps.buckets) == 2

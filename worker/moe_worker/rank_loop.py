@@ -168,7 +168,15 @@ class RankLoop:
         self._num_done_told, self._next_load = self._core.num_done(), now + self._load_s
         status = self._core.status()
         lanes = [lane.figures() for lane in status.headed if lane.tokens_admitted]
-        self._control.send({"load": {"experts": sorted(status.rows_served.items()), "lanes": lanes}})
+        figures = {
+            "passes": self._times.passes.figures(),
+            "steps": self._times.steps.figures(),
+            "sent_again": status.sent_again,
+            "breaks": dict(status.breaks),
+            "traffic": self._transport.traffic(),
+        }
+        experts = sorted(status.rows_served.items())
+        self._control.send({"load": {"experts": experts, "lanes": lanes, "figures": figures}})
 
     def _log_changes(self, status: RankStatus, now: float) -> None:
         if status.epoch != self._told.get("epoch"):

@@ -1,24 +1,25 @@
-"""How long experts' rows take on this rank's device: how it compares with its peers, and a histogram for /metrics.
+"""How long experts' rows take on this rank's device, by which it is compared with its peers, and how long steps do.
 
-The device's own time, without the network or any wait: a much chosen expert is not slow. Batches of few rows only,
-whose time hardly depends on their number; the least of a window, so that a busy machine is not taken for a slow device.
+For experts it is the device's own time, without the network or any wait: a much chosen expert is not slow. Batches of
+few rows only, whose time hardly depends on their number; the least of a window, so that a busy machine is not taken for
+a slow device.
 """
 
 from collections.abc import Callable, Sequence
 
-from moe_wire.messages import Payload
-from moe_worker.protocol.compute import Compute
+from moe_wire.messages import Payload, Segment
+from moe_worker.histogram import Histogram
+from moe_worker.protocol.compute import Batch, Compute, Sampled
 
 WINDOW_S = 5.0
 FEW_ROWS = 16
 MIN_PASSES = 5
-NUM_BUCKETS = 24
-"""Bucket n counts the passes of less than 2**n microseconds that are in no lower one; the last takes all the rest."""
 
 
 class ServiceTimes:
     """`probe` runs a fixed piece of work on the device: seconds. What an expert's rows would take where there are none
-    to run follows from it, so an emptied device can show that it is well again.
+    to run follows from it, so an emptied device can show that it is well again. `passes` are over one expert's weights,
+    `steps` a micro-batch's whole time in this stage, with all waiting.
     """
 
     def __init__(self, probe: Callable[[], float]) -> None:
@@ -29,13 +30,12 @@ class ServiceTimes:
         self._roll_at = 0.0
         self.figure_us = 0
         """Microseconds, of the window that ended last; 0 while nothing is known."""
-        self.buckets = [0] * NUM_BUCKETS
-        self.seconds = 0.0
+        self.passes = Histogram()
+        self.steps = Histogram()
 
     def note(self, num_rows: int, seconds: float) -> None:
         """A pass over one expert's weights has taken so long."""
-        self.buckets[min(int(seconds * 1e6).bit_length(), NUM_BUCKETS - 1)] += 1
-        self.seconds += seconds
+        self.passes.note(seconds)
         if num_rows <= FEW_ROWS:
             self._num_passes += 1
             if seconds < self._least:
@@ -54,25 +54,44 @@ class ServiceTimes:
 
 
 class TimedCompute:
-    """A Compute whose experts' passes are noted."""
+    """A Compute whose experts' passes and lanes' steps are noted."""
 
     def __init__(self, compute: Compute, times: ServiceTimes, clock: Callable[[], float]) -> None:
-        self._expert = compute.expert
+        self._compute = compute
         self._times = times
         self._clock = clock
+        self._steps: dict[int, tuple[Batch, float]] = {}
         self.open_lane = compute.open_lane
-        self.drop_lane = compute.drop_lane
         self.free = compute.free
-        self.begin = compute.begin
         self.attend = compute.attend
         self.combine = compute.combine
-        self.finish = compute.finish
         self.load = compute.load
         self.loaded = compute.loaded
         self.drop = compute.drop
 
+    def drop_lane(self, lane: int) -> None:
+        self._steps.pop(lane, None)
+        self._compute.drop_lane(lane)
+
+    def begin(
+        self, lane: int, segments: Sequence[Segment], tokens: Sequence[Sequence[int]] | None, hidden: Payload | None
+    ) -> Batch:
+        started = self._clock()
+        batch = self._compute.begin(lane, segments, tokens, hidden)
+        self._steps[lane] = (batch, started)
+        return batch
+
     def expert(self, expert: int, rows: Sequence[Payload]) -> Sequence[Payload]:
         started = self._clock()
-        answers = self._expert(expert, rows)
+        answers = self._compute.expert(expert, rows)
         self._times.note(sum([payload.shape[0] for payload in rows]), self._clock() - started)
         return answers
+
+    def finish(self, batch: Batch) -> Payload | Sampled:
+        finished = self._compute.finish(batch)
+        for lane, (begun, started) in self._steps.items():
+            if begun is batch:
+                del self._steps[lane]
+                self._times.steps.note(self._clock() - started)
+                break
+        return finished

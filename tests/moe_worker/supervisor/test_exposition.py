@@ -1,5 +1,6 @@
 from prometheus_client.parser import text_string_to_metric_families
 
+from moe_worker.histogram import Histogram
 from moe_worker.supervisor.exposition import exposition
 from moe_worker.supervisor.seat import Seat
 
@@ -14,6 +15,13 @@ def seat(rank: int) -> Seat:
         {"lane": 1, "waiting": 3, "running": 8, "blocks": 64, "blocks_used": 40, "blocks_cached": 9,
          "tokens_admitted": 900, "tokens_found": 300},
     )  # fmt: skip
+    times = Histogram()
+    for seconds in (0.0005, 0.0005, 3600.0):
+        times.note(seconds)
+    seat.figures = {
+        "passes": times.figures(), "steps": Histogram().figures(), "sent_again": 2, "breaks": {"lost": 1, "told": 4},
+        "traffic": {"stage": [10, 20], "gateway": [3, 4]},
+    }  # fmt: skip
     return seat
 
 
@@ -32,6 +40,18 @@ def test_a_scrape_is_read_by_prometheus_as_what_the_ranks_told() -> None:
     assert [found["moe_lane_tokens_total", "3", "1", s] for s in ("tokens_admitted", "tokens_found")] == [900, 300]
     assert [found["moe_rank_experts", "3", state] for state in ("held", "loading", "failed")] == [2, 1, 0]
     assert (found["moe_rank_serving", "3"], found["moe_rank_restarts_total", "3"]) == (1, 2)
+
+
+def test_times_causes_and_bytes_are_told_apart() -> None:
+    found = samples(exposition([seat(3)]))
+    limits = ("0.000256", "0.000512", "+Inf")
+    assert [found["moe_expert_pass_seconds_bucket", "3", limit] for limit in limits] == [0, 2, 3]
+    assert (found["moe_expert_pass_seconds_sum", "3"], found["moe_expert_pass_seconds_count", "3"]) == (3600.001, 3)
+    assert found["moe_stage_step_seconds_count", "3"] == 0
+    assert found["moe_sub_batches_sent_again_total", "3"] == 2
+    assert [found["moe_lane_breaks_total", "3", cause] for cause in ("lost", "told")] == [1, 4]
+    assert found["moe_peer_bytes_total", "3", "stage", "sent"] == 10
+    assert found["moe_peer_bytes_total", "3", "gateway", "received"] == 4
 
 
 def test_seats_stand_in_order_and_one_that_has_told_nothing_has_no_load() -> None:

@@ -41,7 +41,11 @@ class State(Enum):
 
 
 class Lane:
-    """`report` tells towards the head that a term is broken or overtaken; it is always the last thing a method does."""
+    """`report` tells towards the head that a term is broken or overtaken; it is always the last thing a method does.
+
+    `breaks` counts by their causes the lives that ended here: "moved" (the next seat did), "lost" (the connection to
+    it), "order" (a step came out of it), "told" (by the next seat, or of a higher term), "unseated".
+    """
 
     def __init__(
         self,
@@ -58,6 +62,7 @@ class Lane:
         self.upstream: ConnectionId = LOCAL
         self.state = State.CLOSED
         self.is_seated = False
+        self.breaks: dict[str, int] = {}
         self._layers = layers
         self._compute = compute
         self._requests = requests
@@ -92,6 +97,7 @@ class Lane:
             self._compute.drop_lane(self.lane)
             self.state = State.CLOSED
         if was_alive:
+            self._count("unseated")
             self._report(self, self.term)
 
     def follow(self, next_seat: int | None) -> None:
@@ -101,7 +107,7 @@ class Lane:
         if self.state is State.HELD:
             self._forward()
         elif self.state is State.OPEN and moved:
-            self._break(self.term)
+            self._break(self.term, "moved")
 
     # What happens on the ring.
 
@@ -119,7 +125,7 @@ class Lane:
         if step.term != self.term or self.state is not State.OPEN:
             self._links.reply(connection, Broken(self.lane, max(step.term, self.highest_term)))
         elif step.step != self._expected_step:
-            self._break(self.term)
+            self._break(self.term, "order")
         else:
             self.take(step, None)
 
@@ -129,7 +135,7 @@ class Lane:
         ends_own = term == self.term and peer == self._next_seat and self.state is State.OPEN
         overtaken = term > self.term and self.state is not State.CLOSED
         if ends_own or overtaken:
-            self._break(term)
+            self._break(term, "told")
 
     def hear(self, term: int) -> None:
         """Somebody lives, or lived, under this term."""
@@ -141,7 +147,7 @@ class Lane:
 
     def on_lost(self, peer: int) -> None:
         if self.state is State.OPEN and peer == self._next_seat:
-            self._break(self.term)
+            self._break(self.term, "lost")
 
     def on_answer(self, expert: int, rows: Payload) -> bool:
         """An expert's answer that counts; True if the lane can advance by it."""
@@ -217,10 +223,15 @@ class Lane:
             self.state = State.OPEN
             self._links.send(self._next_seat, Reset(self.lane, self.term))
 
-    def _break(self, term: int) -> None:
+    def _break(self, term: int, cause: str) -> None:
+        if self.state in (State.HELD, State.OPEN):
+            self._count(cause)
         self.state = State.BROKEN
         self._abandon()
         self._report(self, term)
+
+    def _count(self, cause: str) -> None:
+        self.breaks[cause] = self.breaks.get(cause, 0) + 1
 
     def _abandon(self) -> None:
         self._inbox.clear()

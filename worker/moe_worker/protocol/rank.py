@@ -5,7 +5,7 @@ It ties the parts together and decides nothing itself: lanes (lane.py) ask for e
 the same code as many.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -143,6 +143,8 @@ class RankCore:
             asked_rows=self._requests.num_rows,
             queued_rows=self._experts.num_rows,
             rows_served=dict(self._experts.rows_served),
+            sent_again=self._requests.num_sent_again,
+            breaks=sum((Counter(lane.breaks) for lane in self._lanes.values()), Counter()),
             requests=self._heads.num_requests,
             blocks_used=sum(lane.blocks_used for lane in headed),
         )

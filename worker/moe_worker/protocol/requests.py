@@ -43,7 +43,10 @@ class _Asked:
 
 
 class Requests:
-    """All outstanding sub-batches of this rank. A lane asks one layer at a time: (lane, expert) names at most one."""
+    """All outstanding sub-batches of this rank. A lane asks one layer at a time: (lane, expert) names at most one.
+
+    `num_sent_again` counts how often one had to be sent once more.
+    """
 
     def __init__(self, links: Links) -> None:
         self._links = links
@@ -51,6 +54,7 @@ class Requests:
         self._outstanding: dict[tuple[int, int], _Asked] = {}
         self._owed: set[tuple[int, int, int]] = set()
         self._retries: deque[tuple[float, _Asked]] = deque()
+        self.num_sent_again = 0
 
     @property
     def num_outstanding(self) -> int:
@@ -152,6 +156,8 @@ class Requests:
         if host is None:
             return
         self._owe(asked)
+        if asked.attempt:
+            self.num_sent_again += 1
         asked.host = host
         asked.attempt += 1
         self._links.send(

@@ -43,7 +43,9 @@ class RankStatus:
     """One rank at one moment. `stalled` names the experts for which sub-batches wait without any reachable host.
 
     `outstanding` sub-batches this rank has asked, `queued` ones it has been asked; the rows are those of bounds.py.
-    `rows_served` counts, for each expert, the tokens that this rank has run through it since it was started.
+    `sent_again` counts the sub-batches that had to be asked for once more, `breaks` the lives of lanes that ended here,
+    by cause (lane.py). `rows_served` counts, for each expert, the tokens that this rank has run through it since it was
+    started.
     """
 
     epoch: int
@@ -59,5 +61,7 @@ class RankStatus:
     asked_rows: int
     queued_rows: int
     rows_served: Mapping[int, int]
+    sent_again: int
+    breaks: Mapping[str, int]
     requests: int
     blocks_used: int

@@ -36,6 +36,8 @@ class Connection:
     """
 
     __slots__ = (
+        "bytes_received",
+        "bytes_sent",
         "deadline",
         "decoder",
         "fileno",
@@ -57,6 +59,8 @@ class Connection:
         self.decoder = Decoder(MAX_GREETING_BYTES)
         self.outgoing: list[Buffer] = []
         self.queued_bytes = 0
+        self.bytes_sent = 0
+        self.bytes_received = 0
         self.is_dirty = False
         self.is_write_armed = False
 
@@ -70,6 +74,7 @@ class Connection:
             raise ConnectionEnded(error.strerror or str(error)) from error
         if not data:
             raise ConnectionEnded("closed by the peer")
+        self.bytes_received += len(data)
         return self.decoder.feed(data)
 
     def queue(self, message: Message) -> None:
@@ -90,6 +95,7 @@ class Connection:
                 break
             except OSError as error:
                 raise ConnectionEnded(error.strerror or str(error)) from error
+            self.bytes_sent += num_sent
             self.queued_bytes -= num_sent
             if self.queued_bytes == 0:
                 outgoing.clear()

@@ -19,6 +19,7 @@ from moe_worker.transport.connection import Connection, ConnectionEnded, Phase, 
 from moe_worker.transport.dialing import Dialing
 from moe_worker.transport.heartbeats import Heartbeats, peers_to_watch
 from moe_worker.transport.peers import ANSWERS, NO_MESSAGES, REQUESTS, Inbound, Outbound
+from moe_worker.transport.traffic import Totals, Traffic
 
 CONNECT_LIMIT_S = 2.0
 HANDSHAKE_LIMIT_S = 5.0
@@ -61,6 +62,7 @@ class TcpTransport:
         self._outbound: dict[int, Outbound] = {}
         self._inbound: dict[ConnectionId, Inbound] = {}
         self._heartbeats = Heartbeats()
+        self._traffic = Traffic()
         self._dirty: list[Connection] = []
         self._events: list[Event] = []
         self._last_id = 0
@@ -82,6 +84,7 @@ class TcpTransport:
         """Admit whom the view names, keep dialling those that are wanted, and end all else."""
         now = self._clock()
         self._admission.follow(view)
+        self._traffic.stage = view.own.seats.keys()
         for inbound in list(self._inbound.values()):
             hello = inbound.hello
             if hello is not None and hello.kind == "rank" and not self._admission.names(hello.rank, hello.pod_uid):
@@ -164,6 +167,10 @@ class TcpTransport:
     def peers_service_us(self) -> dict[int, int]:
         """How fast the watched peers said to be, by rank."""
         return dict(self._heartbeats.service_us)
+
+    def traffic(self) -> Totals:
+        """How much went each way since the start."""
+        return self._traffic.totals(self._connections.values())
 
     def num_connected(self) -> int:
         return sum(1 for connection in self._outbound.values() if connection.phase is Phase.OPEN)
@@ -340,6 +347,7 @@ class TcpTransport:
         was_open = connection.phase is Phase.OPEN
         was_connecting = connection.phase is Phase.CONNECTING
         del self._connections[connection.fileno]
+        self._traffic.end(connection)
         self._strangers.pop(connection.fileno, None)
         connection.close()
         if isinstance(connection, Outbound):
