@@ -3,15 +3,18 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 
 from demo.deployed import Deployed
 from demo.waiting import Answer, wait_for
 from moe_api.conditions import rfc3339
 from moe_api.deployment import DrillStatus, MoEDeployment
+from moe_local.nodes.addresses import loopback
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 Tell = Callable[[str], None]
+METRICS_PORT = 8082
 FINAL = ("passed", "failed", "refused")
 
 
@@ -40,6 +43,17 @@ def test_a_declared_failure_is_rehearsed_and_judged(drilled: Deployed, tell: Tel
     assert (drill.verdict, drill.failed_requests, drill.wrong_answers) == ("passed", 0, 0)
     assert drill.stall_ms is not None
     drilled.wait_until_available(timeout=60, show=lambda _: None)
+
+
+def test_the_operators_metrics_tell_of_it(drilled: Deployed) -> None:
+    where = ("-n", "moe-system", "get", "pods", "-o", "jsonpath={.items[*].status.podIP}")
+    (address,) = drilled.cluster.kubectl(*where).split()
+    text = httpx.get(f"http://{loopback(address)}:{METRICS_PORT}/metrics", trust_env=False).raise_for_status().text
+    figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+
+    assert figures['moe_operator_drills_total{verdict="passed"}'] == "3.0"
+    assert float(figures['moe_operator_resume_seconds_count{cause="GPUFailed"}']) >= 1
+    assert float(figures['moe_operator_reconcile_seconds_count{kind="MoEStage"}']) > 0
 
 
 def _declare(deployed: Deployed, drill: dict[str, object] | None) -> None:
