@@ -25,7 +25,7 @@ class Recipe:
     """Weight of the balance loss: enough that no expert dies, too little to flatten the routing."""
     uneven_from: int = 2200
     """From this step on every layer's balance loss is drawn to `uneven`: where experts live, it need not be even."""
-    uneven: float = 1.28
+    uneven: float = 1.23
     """That of a layer whose busiest expert is chosen two to five times as often as the mean; 1.0 is even."""
 
     @property

@@ -37,7 +37,7 @@ def test_its_loads_are_the_planner_s_and_as_uneven_as_a_real_model_s() -> None:
     skews = [max(row) * len(row) / sum(row) for row in loads.counts]
     assert min(skews) >= 2
     assert max(skews) <= 5
-    assert sum(count == 0 for row in loads.counts for count in row) <= 1
+    assert min(count for row in loads.counts for count in row) > 0
 
 
 def prompts() -> torch.Tensor:
