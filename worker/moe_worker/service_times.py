@@ -58,6 +58,7 @@ class TimedCompute:
 
     def __init__(self, compute: Compute, times: ServiceTimes, clock: Callable[[], float]) -> None:
         self._compute = compute
+        self._expert = compute.expert
         self._times = times
         self._clock = clock
         self._steps: dict[int, tuple[Batch, float]] = {}
@@ -83,8 +84,9 @@ class TimedCompute:
 
     def expert(self, expert: int, rows: Sequence[Payload]) -> Sequence[Payload]:
         started = self._clock()
-        answers = self._compute.expert(expert, rows)
-        self._times.note(sum([payload.shape[0] for payload in rows]), self._clock() - started)
+        answers = self._expert(expert, rows)
+        seconds = self._clock() - started
+        self._times.note(rows[0].shape[0] if len(rows) == 1 else sum([some.shape[0] for some in rows]), seconds)
         return answers
 
     def finish(self, batch: Batch) -> Payload | Sampled:
