@@ -116,7 +116,7 @@ class ExpertsSpec(SpecModel):
     survive: Literal["nothing", "gpu", "node"] = "nothing"
     """The loss that must leave every expert hosted without loading: any one gpu, or any one node."""
     rebalance: RebalanceSpec | None = None
-    """Has experts and spare copies moved to where the counted load is; they stay where they are when left out."""
+    """Has experts and spare copies moved to where the counted load is; where the plan has them when left out."""
 
     @property
     def loads_every_seconds(self) -> float:

@@ -70,6 +70,19 @@ async def test_nothing_follows_the_load_unless_it_is_asked_for() -> None:
     assert world.api.writes[writes:] == []
 
 
+async def test_what_no_longer_follows_the_load_is_where_the_plan_has_it() -> None:
+    world = await settled(spareCopies=1, rebalance={"everySeconds": 10})
+    planned = await hosts(world)
+    await world.serve(HOT)
+    await world.settle()
+    assert await hosts(world) != planned
+
+    await world.edit(lambda spec: spec.update(experts={"spareCopies": 1}))
+    await world.settle()
+
+    assert await hosts(world) == planned
+
+
 async def test_a_few_tokens_are_no_reason_to_move() -> None:
     world = await settled(spareCopies=1, rebalance={"everySeconds": 10})
     before = await hosts(world)

@@ -44,15 +44,17 @@ def _noted(stage: MoEStage, spec: MoEDeploymentSpec, planned: Plan, nodes: Itera
     if accepted.experts == spec.experts:
         return stage
     notes = accepted_note(accepted.model_copy(update={"experts": spec.experts}))
-    if _numbers(accepted.experts) != _numbers(spec.experts):
-        layout = planned.layouts[stage.spec.replica].stages[stage.spec.stage]
+    layout = planned.layouts[stage.spec.replica].stages[stage.spec.stage]
+    if accepted.experts.rebalance and not spec.experts.rebalance:
+        notes |= home_note(layout)
+    elif _numbers(accepted.experts) != _numbers(spec.experts):
         notes |= home_note(_next_home(stage, spec, layout, nodes))
     metadata = stage.metadata.model_copy(update={"annotations": stage.metadata.annotations | notes})
     return stage.model_copy(update={"metadata": metadata})
 
 
 def _numbers(experts: ExpertsSpec) -> ExpertsSpec:
-    """What decides how many copies there are. Where they are follows the load then, and is not undone."""
+    """What decides how many copies there are; where they are follows the load as long as it is asked to."""
     return experts.model_copy(update={"rebalance": None})
 
 
