@@ -182,9 +182,10 @@ class Bed:
         self.until("everything is at home", self.is_at_home, timeout=60)
 
     def is_at_home(self) -> bool:
-        """Whether experts and lanes are where they were first, and nothing is loading or leaving."""
+        """Whether experts and lanes are where they were first, and nothing is masked, loading or about to move."""
         found = self.deployed.snapshot()
-        return found.experts == self.home.experts and found.lanes == self.home.lanes
+        stages = [self.deployed.stage(name) for name in found.epochs]
+        return found.experts == self.home.experts and found.lanes == self.home.lanes and all(map(_is_settled, stages))
 
     def _cordoned(self) -> list[str]:
         names = "jsonpath={.items[?(@.spec.unschedulable==true)].metadata.name}"
@@ -203,6 +204,13 @@ def own_checkpoint(cluster: Cluster, folder: Path) -> Checkpoint:
     shutil.copytree(shared.folder, own.folder)
     offer_volume(cluster, own)
     return own
+
+
+def _is_settled(stage: MoEStage) -> bool:
+    spec = stage.spec
+    is_loading = any(expert.loading for expert in spec.experts)
+    is_leaving = bool(spec.draining_lanes) or any(lane.leaving_since for lane in spec.lanes)
+    return not (spec.masked or spec.paused or is_loading or is_leaving)
 
 
 def _are_under_way(crowd: Crowd) -> bool:
