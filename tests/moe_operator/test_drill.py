@@ -52,9 +52,8 @@ class DrillWorld(World):
         for pod in await self.api.list_objects(resources.PODS, NAMESPACE, names.gateway_labels(self.name)):
             if rehearsal is None or pod["metadata"]["name"] != rehearsal.gateway:
                 continue
-            told = CanaryReport(
-                name=rehearsal.name, is_ready=True, is_final=rehearsal.over_since is not None, **self.met
-            )
+            is_final = rehearsal.over_since is not None
+            told = CanaryReport(**{"name": rehearsal.name, "is_ready": True, "is_final": is_final} | self.met)
             annotations = {names.ANNOTATION_REPORT: told.to_json()}
             self.api.put(resources.PODS, pod | {"metadata": pod["metadata"] | {"annotations": annotations}})
 
@@ -217,6 +216,41 @@ async def test_a_failure_that_never_comes_fails_the_drill() -> None:
 
     assert await world.drills() == [(AT, "failed")]
     assert "was never seen to fail" in (await world.last())["message"]
+
+
+async def test_nothing_is_made_to_fail_before_every_request_has_tokens() -> None:
+    world = DrillWorld(drilling())
+    world.met = {"is_ready": False}
+    await world.wait(29)
+    assert (await world.drills(), world.killed) == ([(AT, "running")], set())
+
+    await world.wait(10)
+    assert (await world.drills(), world.killed) == ([(AT, "refused")], set())
+    assert "had no tokens" in (await world.last())["message"]
+
+
+async def test_a_real_failure_before_the_rehearsed_one_calls_it_off() -> None:
+    world = DrillWorld(drilling())
+    world.met = {"is_ready": False}
+    await world.settle()
+    seat = (await world.stage("small-r0-s01")).status.ranks[0]
+    assert seat.node is not None
+    world.bad_gpus[seat.node, seat.gpu] = "XID 79"
+    await world.wait(10)
+
+    assert (await world.drills(), world.killed) == ([(AT, "refused")], set())
+    assert "a failure that is no drill came first" in (await world.last())["message"]
+
+
+async def test_a_drill_that_is_taken_out_in_time_is_called_off() -> None:
+    world = DrillWorld(drilling())
+    world.met = {"is_ready": False}
+    await world.settle()
+    await world.edit(lambda spec: spec.pop("failover"))
+    await world.wait(10)
+
+    assert (await world.drills(), world.killed) == ([(AT, "refused")], set())
+    assert "taken out" in (await world.last())["message"]
 
 
 async def test_without_its_gateway_nothing_is_proved() -> None:
