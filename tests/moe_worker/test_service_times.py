@@ -51,6 +51,18 @@ def test_an_idle_device_is_as_fast_as_its_probe_says() -> None:
     assert times.figure_us == 200
 
 
+def test_a_probe_that_once_had_to_wait_makes_no_idle_device_fast() -> None:
+    probe = Probe()
+    times = ServiceTimes(probe)
+    times.tick(0.0)
+    probe.seconds *= 10
+    noted(times, *[(1, 0.0002)] * 5)
+    times.tick(5.0)
+    probe.seconds /= 10
+    times.tick(10.0)
+    assert times.figure_us == 200
+
+
 class FakeCompute:
     """Answers at once; a batch is a fresh object."""
 

@@ -26,7 +26,7 @@ class ServiceTimes:
         self._probe = probe
         self._least = float("inf")
         self._num_passes = 0
-        self._passes_per_probe = 0.0
+        self._best_pass = self._best_probe = float("inf")
         self._roll_at = 0.0
         self.figure_us = 0
         """Microseconds, of the window that ended last; 0 while nothing is known."""
@@ -47,9 +47,14 @@ class ServiceTimes:
             return
         self._roll_at = now + WINDOW_S
         probe_s = self._probe()
+        self._best_probe = min(self._best_probe, probe_s)
         if self._num_passes >= MIN_PASSES:
-            self._passes_per_probe = self._least / probe_s
-        self.figure_us = round(self._passes_per_probe * probe_s * 1e6)
+            self._best_pass = min(self._best_pass, self._least)
+            figure_s = self._least
+        else:
+            # The best of both belong together: each of them may once have had to wait for a CPU.
+            figure_s = self._best_pass * probe_s / self._best_probe
+        self.figure_us = round(figure_s * 1e6) if figure_s < float("inf") else 0
         self._least, self._num_passes = float("inf"), 0
 
 
