@@ -69,8 +69,12 @@ class Batch:
         self.chosen: list[tuple[int, ...]] = []
 
 
+MOST_FAILURES = 5
+"""Of loads at one rank: they are tried again ever more slowly, and a history has to end."""
+
+
 class FakeCompute:
-    """`load_delay` polls pass before a load has ended; `flaky` loads fail now and then."""
+    """`load_delay` polls pass before a load has ended; `flaky` loads fail now and then, not for ever."""
 
     def __init__(self, model: Model, settings: Settings, random: Random, *, flaky: bool) -> None:
         self.caches: dict[int, Cache] = {}
@@ -78,6 +82,7 @@ class FakeCompute:
         self._settings = settings
         self._random = random
         self._flaky = flaky
+        self._failures = 0
         self._held: set[int] = set()
         self._loads: dict[int, int] = {}
 
@@ -157,7 +162,8 @@ class FakeCompute:
                 self._loads[expert] = polls - 1
                 continue
             del self._loads[expert]
-            if self._flaky and self._random.random() < 0.2:
+            if self._flaky and self._failures < MOST_FAILURES and self._random.random() < 0.2:
+                self._failures += 1
                 yield expert, "read error"
             else:
                 self._held.add(expert)

@@ -61,6 +61,23 @@ def hang_process(world: World) -> None:
     world.after(soon(world), lambda: _end_hang(world, process))
 
 
+def fall_silent(world: World) -> None:
+    """A rank stands still, or is cut off, until the operator has given away what it had; then it goes on as if nothing
+    had been, and after a while is given something again.
+    """
+    process = _victim(world)
+    if process is None:
+        return
+    rank, stage = process.identity.rank, process.stage
+    world.trace("%r falls silent", process)
+    process.is_hung = True
+    world.masked.add(rank)
+    given_away, back = soon(world), soon(world)
+    world.after(given_away, lambda: _rehost(world, stage, rank))
+    world.after(given_away + back, lambda: _resume(world, process))
+    world.after(given_away + back + soon(world), lambda: _trust_again(world, process))
+
+
 def replace_pod(world: World) -> None:
     """The seat is given to another pod while the old process lives on for a while, hung or not, told of it or not."""
     process = _victim(world)
@@ -113,6 +130,7 @@ FAULTS: Menu = (
     kill_gpu,
     kill_gpu,
     hang_process,
+    fall_silent,
     replace_pod,
     move_lane,
     change_copies,
@@ -147,6 +165,17 @@ def _heal(world: World, stage: int, rank: int) -> None:
         world.masked.discard(rank)
         world.fork(rank)
         world.commit(layouts.with_rank(world.layouts[stage], rank, world.alive_ranks(stage), world.random))
+
+
+def _trust_again(world: World, process: Process) -> None:
+    rank, stage = process.identity.rank, process.stage
+    if rank not in world.masked:
+        return
+    if world.processes[rank].is_alive:
+        world.masked.discard(rank)
+        world.commit(layouts.with_rank(world.layouts[stage], rank, world.alive_ranks(stage), world.random))
+    else:
+        _heal(world, stage, rank)
 
 
 def _end_hang(world: World, process: Process) -> None:

@@ -1,5 +1,6 @@
 """One rank process of the simulation: the production core between a fake compute and simulated connections."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from moe_wire.messages import Dispatch, Message, NotHere, Result
@@ -70,7 +71,10 @@ class Process:
         return self.core.run_one(self.world.now)
 
     def dial(self) -> None:
-        """End what is no longer wanted, call what is."""
+        """End what is no longer wanted, call what is, and some time cut off whom the layout no longer names."""
+        for accepted in self.accepted.values():
+            if isinstance(accepted, RankConnection) and not self.names(accepted.dialler):
+                self.world.after(self.world.random.random(), partial(self._cut_off, accepted))
         wanted = self.core.wanted_peers()
         for peer, connection in list(self.dialled.items()):
             seat = wanted.get(peer)
@@ -85,6 +89,11 @@ class Process:
         connection.leave(self)
         if connection.is_welcomed:
             self.on_event(Lost(peer))
+
+    def _cut_off(self, accepted: "RankConnection") -> None:
+        if self.is_alive and self.accepted.pop(accepted.number, None) is not None:
+            accepted.leave(self)
+            self.on_event(ConnectionClosed(accepted.number))
 
     def _call(self, peer: int, seat: SeatView) -> None:
         """The handshake. Who cannot be reached, or does not know this pod, is called again later."""
