@@ -1,7 +1,7 @@
 # Everything a newcomer types. Set-up is part of every target that needs it, and instant once it is done.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast sweep mutants e2e-small chaos lint train bench bench-failover clean
+.PHONY: help setup demo test test-fast sweep mutants e2e-small matrix chaos lint train bench bench-failover clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -42,6 +42,10 @@ mutants: ## Break each rule of the protocol, the operator and the gateway once, 
 e2e-small: ## End to end on 2 stages x 4 ranks: load, a killed rank, a dead GPU
 	@$(PYTHON) -m setup setup
 	$(PYTEST) tests/e2e/test_small.py -s
+
+matrix: ## Every failure of the matrix under load, on a small cluster of its own (minutes)
+	@$(PYTHON) -m setup setup
+	$(PYTEST) tests/e2e -k test_matrix -s
 
 lint: ## Ruff, mypy and the import contracts
 	@$(PYTHON) -m setup setup
