@@ -137,7 +137,7 @@ def listen(pool: HeadPool, pod: str, addresses: Sequence[str]) -> None:
     ends = [address.rpartition(":") for address in addresses]
     pool.apply(
         {
-            key: HeadTarget(key=key, num_lanes=1, epoch=1, address=(host, int(port)))
+            key: HeadTarget(key=key, num_lanes=1, num_open_lanes=1, epoch=1, address=(host, int(port)))
             for key, (host, _, port) in zip(keys, ends, strict=True)
         }
     )

@@ -24,14 +24,15 @@ def relocations(
     known = {mask.rank for mask in spec.masked}
     masks = [mask for mask in next_spec.masked if mask.rank not in known and mask.rank in losses]
     failed = {mask.rank for mask in masks}
-    left = sorted({m.from_rank for m in (*moves, *lane_moves) if m.from_rank in leaving and m.from_rank not in failed})
+    origins_of_moves = {*(move.from_rank for move in moves), *(move.from_rank for move in lane_moves)}
+    left = sorted(rank for rank in origins_of_moves if rank is not None and rank in leaving and rank not in failed)
     origins = failed.union(left)
     gains = [move for move in moves if move.from_rank not in origins]
     lane_gains = [move for move in lane_moves if move.from_rank not in origins]
-    gaining = sorted({move.to_rank for move in (*gains, *lane_gains)})
+    gaining = sorted({*(move.to_rank for move in gains), *(move.to_rank for move in lane_gains)})
     return [
         *(_failover(mask, losses[mask.rank], moves, lane_moves) for mask in masks),
-        *(_evacuation(leaving[rank], moves, lane_moves) for rank in left if rank is not None),
+        *(_evacuation(leaving[rank], moves, lane_moves) for rank in left),
         *(_gain(rank, gains, lane_gains, before, seats) for rank in gaining),
     ]
 
