@@ -48,7 +48,7 @@ class DrillWorld(World):
 
     async def run_nodes(self) -> None:
         await super().run_nodes()
-        rehearsal = (await self.stages())[0].spec.rehearsal if await self.stages() else None
+        rehearsal = next((stage.spec.rehearsal for stage in await self.stages() if stage.spec.rehearsal), None)
         for pod in await self.api.list_objects(resources.PODS, NAMESPACE, names.gateway_labels(self.name)):
             if rehearsal is None or pod["metadata"]["name"] != rehearsal.gateway:
                 continue
@@ -322,3 +322,21 @@ async def test_a_stages_failover_does_not_change_with_a_drill() -> None:
     await world.settle()
 
     assert [stage.metadata.generation for stage in await world.stages()] == before
+
+
+async def test_of_several_replicas_one_is_drilled_and_the_others_are_left_alone() -> None:
+    def twice(spec: Json) -> None:
+        drilling()(spec)
+        spec["replicas"] = 2
+        spec["hardware"] |= {"nodes": 4}
+
+    world = DrillWorld(twice)
+    await world.wait(10)
+
+    assert await world.drills() == [(AT, "passed")]
+    drilled = f"small-r{(await world.last())['replica']}-s00"
+    epochs = {stage.metadata.name: stage.metadata.generation for stage in await world.stages()}
+    assert len(epochs) == 4
+    quiet = {epoch for name, epoch in epochs.items() if name != drilled}
+    assert len(quiet) == 1
+    assert epochs[drilled] > quiet.pop()
