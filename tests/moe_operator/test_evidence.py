@@ -91,3 +91,13 @@ def test_a_gpu_in_quarantine_hosts_what_would_be_lost_without_it() -> None:
     assert decision.commit is not None
     assert decision.commit.masked == []
     assert [expert.ranks for expert in decision.commit.experts[:2]] == [[0], [1]]
+
+
+def test_while_the_breaker_is_open_nothing_is_emptied_either() -> None:
+    stage = stage_of(2, 2, failover={"evacuate": [{"node": "node-1"}]}, paused=PauseSpec(since=at(-1), message=""))
+    storm = [pod(9, [seat(rank, rank - 8, bad="XID 79", since=at(-3)) for rank in (8, 9, 10)])]
+
+    assert decide_stage(seats_of(stage, well(2, 2), others=storm).snapshot, NOW).commit is None
+    calm = decide_stage(seats_of(stage, well(2, 2)).snapshot, NOW).commit
+    assert calm is not None
+    assert any(expert.loading for expert in calm.experts)
