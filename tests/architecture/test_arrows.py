@@ -47,7 +47,7 @@ def test_the_standard_library_s_operator_wins_at_the_root_of_the_repo() -> None:
                 "moe_worker/fork_server.py",
                 "moe_worker/make_checkpoint",
                 "demo/reference.py",
-                "benchmarks/decode.py",
+                "benchmarks/engine",
                 "training",
             },
         ),

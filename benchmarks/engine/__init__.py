@@ -1,0 +1,1 @@
+"""One process of the engine against its peers: same weights, one thread, in turns."""
