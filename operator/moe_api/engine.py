@@ -59,7 +59,7 @@ class DrillSpec(SpecModel):
     streams: int = Field(default=4, ge=1, le=256)
     """Requests of its own that a gateway keeps under way during the drill."""
     stall_below: Duration = "2s"
-    """The longest wait for a token that passes."""
+    """Every wait for a token must be shorter to pass; heartbeatSeconds are added for a hang, which shows by its silence."""
 
 
 class FailoverSpec(SpecModel):

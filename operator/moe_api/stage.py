@@ -132,7 +132,7 @@ class RehearsalSpec(SpecModel):
     streams: int = Field(ge=1)
     """How many at a time."""
     stall_below: Duration
-    """The longest wait for a token that passes."""
+    """Every wait for a token must be shorter to pass."""
     rank: int = Field(ge=0)
     """The rank that is to fail, in whichever stage it is."""
     failure: Literal["exit", "hang", "device"]

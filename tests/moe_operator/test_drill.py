@@ -200,6 +200,15 @@ async def test_a_stall_fails_the_drill() -> None:
     assert "longest wait for a token 300 ms, below 300ms is wanted" in (await world.last())["message"]
 
 
+async def test_a_hang_may_take_the_heartbeat_longer() -> None:
+    for stall_ms, verdict in ((2299, "passed"), (2300, "failed")):
+        world = DrillWorld(drilling(failure="hang", stallBelow="300ms"))
+        world.met = {"stall_ms": stall_ms}
+        await world.wait(10)
+        assert await world.drills() == [(AT, verdict)]
+    assert "longest wait for a token 2300 ms, below 2.3s is wanted" in (await world.last())["message"]
+
+
 async def test_a_failed_request_and_a_wrong_answer_fail_the_drill() -> None:
     world = DrillWorld(drilling())
     world.met = {"failed": 1, "reason": "no capacity", "wrong": 2}

@@ -16,6 +16,7 @@ from moe_api.drill import CanaryReport
 from moe_api.engine import DrillSpec
 from moe_api.moment import parse_moment
 from moe_api.names import ConditionType
+from moe_api.quantity import parse_seconds
 from moe_api.stage import MoEStage, MoEStageSpec, RehearsalSpec, StageDrillSpec
 from moe_operator.decide.actions import DeploymentDecision
 from moe_operator.decide.drill_record import drill_events, judged, recorded, refused, started, waiting
@@ -149,12 +150,18 @@ def _rehearsal(name: str, wanted: DrillSpec, target: Target, gateway: str, now: 
         since=rfc3339(now),
         gateway=gateway,
         streams=wanted.streams,
-        stall_below=wanted.stall_below,
+        stall_below=_stall_below(wanted, target.stage),
         rank=target.rank,
         failure=wanted.failure,
         incarnation=target.incarnation,
         head=target.head,
     )
+
+
+def _stall_below(wanted: DrillSpec, stage: MoEStage) -> str:
+    if wanted.failure != "hang":
+        return wanted.stall_below
+    return f"{parse_seconds(wanted.stall_below) + stage.spec.failover.heartbeat_seconds:g}s"
 
 
 def _go_on(running: _Running, known: Sequence[DrillStatus], now: datetime) -> tuple[tuple[DrillStatus, ...], Updates]:
