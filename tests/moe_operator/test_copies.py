@@ -132,14 +132,32 @@ async def test_copies_that_the_running_stages_have_no_gpus_for_are_refused_and_n
     assert await hosts(world) == {expert: [expert] for expert in range(8)}
 
 
-async def test_a_running_layout_is_kept_where_the_planner_would_choose_another_for_more_copies() -> None:
-    world = World(lambda spec: spec["hardware"].update(nodes=2, gpusPerNode=4))
+async def test_degrees_that_were_left_to_the_planner_stay_as_they_run() -> None:
+    world = World(lambda spec: spec["hardware"].update(nodes=1, gpusPerNode=4))
+    await world.settle()
+    assert [stage.spec.ranks_per_stage for stage in await world.stages()] == [4]
+
+    # Two nodes would be planned as two stages of four ranks.
+    await world.edit(lambda spec: spec["hardware"].update(nodes=2))
+    await patch(world, copies=2)
+
+    assert [stage.spec.ranks_per_stage for stage in await world.stages()] == [4]
+    assert (await world.conditions())["Planned"] == "True LayoutPlanned"
+    assert (await world.status())["coverage"] == 2
+
+
+async def test_what_runs_is_named_where_it_no_longer_fits() -> None:
+    world = World()
     await world.settle()
 
-    await patch(world, survive="gpu")
+    await world.edit(lambda spec: spec["hardware"].update(nodes=1))
+    await world.settle()
 
-    assert [stage.spec.ranks_per_stage for stage in await world.stages()] == [4, 4]
-    assert (await world.status())["coverage"] == 2
+    conditions = {c["type"]: c for c in (await world.status())["conditions"]}
+    assert conditions["Planned"]["message"].startswith(
+        "spec.hardware.nodes = 1: what runs keeps its 2 stages of 4 ranks, and "
+    )
+    assert conditions["Available"]["status"] == "True"
 
 
 async def test_an_operator_that_ends_between_the_stages_goes_on_with_the_rest() -> None:

@@ -1,22 +1,25 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moe_planner.balance import worst_of_both
+from moe_planner.balance import balance, worst_of_both
 from moe_planner.copies import wanted_copies
 from moe_planner.coverage import stage_coverage
 from moe_planner.home import home, is_home
 from moe_planner.inputs import Constraints, Loads
 from moe_planner.layout import Copy
-from moe_planner.loads import expert_rates
+from moe_planner.loads import counted_rates, expert_rates
 from moe_planner.moves import Move, Room
 from moe_planner.rebalance import rebalance
 from tests.moe_planner.stages import Case, cases, on_nodes, placed, shaped
 
+SPEAKING = Path(__file__).parents[2] / "models" / "speaking"
 ROOM = Room(lanes_per_rank=3, experts_per_rank=2)
 HOT = {0: 0.9, 1: 0.8, 2: 0.2, 3: 0.1}
 
@@ -34,6 +37,17 @@ def test_the_budget_is_kept() -> None:
     assert rebalance(stage, HOT, batch=64, budget=0, room=ROOM).layout == stage
     roomy = Room(lanes_per_rank=3, experts_per_rank=3)
     assert len(rebalance(stage, HOT, batch=64, budget=1, room=roomy).moves) == 1
+
+
+def test_what_a_trained_model_was_counted_with_is_evened_out_by_spare_copies() -> None:
+    counts = dict(enumerate(json.loads((SPEAKING / "loads.json").read_text())["counts"][0]))
+    rates, spare = counted_rates(counts, experts=16, chosen=2), Constraints(spare_copies=4)
+    stage = placed(shaped(), on_nodes(2, 8), ranks=16, constraints=spare).stages[0]
+    wanted = wanted_copies(stage.experts, 16, spare, rates)
+    found = rebalance(stage, rates, batch=128, budget=4, room=ROOM, wanted=wanted)
+    assert len(found.moves) == 4
+    # The busiest rank over the mean, in prefill: without the counts the spare copies go to the first experts.
+    assert [round(balance(one, rates, batch=128).prefill, 2) for one in (stage, found.layout)] == [3.13, 1.36]
 
 
 def test_small_gains_move_nothing() -> None:

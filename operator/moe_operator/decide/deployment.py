@@ -14,7 +14,7 @@ from moe_api.stage import MoEStage
 from moe_operator import errors
 from moe_operator.api import Json
 from moe_operator.decide.actions import DeploymentDecision, Verdict
-from moe_operator.decide.changes import is_same_layout, refused_change, refused_layout
+from moe_operator.decide.changes import REMEDY, is_same_layout, refused_change, refused_layout
 from moe_operator.decide.nodes import inputs_on
 from moe_operator.decide.upkeep import stage_writes
 from moe_operator.desire.access import access_objects
@@ -100,7 +100,11 @@ def _plan_on(snapshot: DeploymentSnapshot, spec: MoEDeploymentSpec) -> Plan:
     running, chosen = snapshot.stages[0].spec, planned.degrees
     if (chosen.expert, chosen.pipeline) == (running.ranks_per_stage, running.stages):
         return planned
-    return inputs.with_degrees(expert=running.ranks_per_stage, pipeline=running.stages).plan()
+    try:
+        return inputs.with_degrees(expert=running.ranks_per_stage, pipeline=running.stages).plan()
+    except PlanError as error:
+        kept = f"what runs keeps its {running.stages} stages of {running.ranks_per_stage} ranks, and {error.rule}"
+        raise PlanError(error.field, error.value, kept, REMEDY) from error
 
 
 def _unsupported(planned: Plan) -> str:
