@@ -59,7 +59,7 @@ class DrillSpec(SpecModel):
     streams: int = Field(default=4, ge=1, le=256)
     """Requests of its own that a gateway keeps under way during the drill."""
     stall_below: Duration = "2s"
-    """Every wait for a token must be shorter to pass; heartbeatSeconds are added for a hang, which shows by its silence."""
+    """Every wait for a token must be shorter to pass; a hang, which shows by its silence, has heartbeatSeconds more."""
 
 
 class FailoverSpec(SpecModel):
