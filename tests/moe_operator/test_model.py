@@ -1,4 +1,4 @@
-"""Random histories of one stage: GPUs, pods and nodes that fail and return, passes that are lost.
+"""Random histories of one stage: GPUs, pods and nodes that fail and return, copies that are patched, lost passes.
 
 While capacity exists no expert is left without a host after a pass, except where the breaker is open; when faults stop,
 the world comes to rest with everything at home.
@@ -28,6 +28,7 @@ from tests.moe_operator.world import NAMESPACE, World
 
 STAGE = "small-r0-s00"
 KEY = Key(kind="MoEStage", namespace=NAMESPACE, name=STAGE)
+DEPLOYMENT = Key(kind="MoEDeployment", namespace=NAMESPACE, name="small")
 NODES = [f"node-{number}" for number in range(3)]
 
 
@@ -53,6 +54,7 @@ class OneStage(RuleBasedStateMachine):
         for node in NODES:
             self.taint(node, [])
         self.world.api.before_write = lambda verb, place: None
+        self.do(self.world.edit(lambda spec: spec.update(experts={"copies": 1})))
         self.do(self.world.settle())
         stage = self.do(self.world.stage(STAGE))
         assert [expert.ranks for expert in stage.spec.experts] == [[0], [1], [2], [3]]
@@ -105,6 +107,12 @@ class OneStage(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 3, 15, 65, 4000]))
     def time_passes(self, seconds: int) -> None:
         self.world.clock.seconds += seconds
+        self.was_seen = False
+
+    @rule(copies=st.integers(1, 3))
+    def copies_are_patched(self, copies: int) -> None:
+        self.do(self.world.edit(lambda spec: spec.update(experts={"copies": copies})))
+        self.do(self.world.reconcile(DEPLOYMENT))
         self.was_seen = False
 
     @rule(number=st.integers(0, 9))
