@@ -18,6 +18,7 @@ from moe_worker.transport.tcp import TcpTransport
 
 BEAT_S = 0.5
 UNREACHABLE_S = 1.5
+SUSPECT_S = 0.4
 LATE_S = 0.25
 MOST_LOAD_S = 30.0
 
@@ -62,6 +63,7 @@ class RankLoop:
         self._told_service_us: dict[int, int] = {}
         self._deadline: float | None = None
         self._next_beat = 0.0
+        self._suspects: list[int] = []
         self._load_started: dict[int, float] = {}
         self._terms: dict[int, int] = {}
 
@@ -100,6 +102,7 @@ class RankLoop:
         self._times.tick(now)
         self._transport.service_us = self._times.figure_us
         self._transport.beat(late_s if late_s > LATE_S else 0.0)
+        self._tell_suspects()
         is_new = self._core.num_changes() != self._num_changes_told
         if is_new or sorted(self._transport.unreachable(UNREACHABLE_S)) != self._told["unreachable"]:
             self._tell(now)
@@ -110,6 +113,13 @@ class RankLoop:
         if load is not None and load != self._told_gateways:
             self._told_gateways = load
             self._transport.tell_gateways(load)
+
+    def _tell_suspects(self) -> None:
+        """Whom one rank does not hear the whole pod is to ask."""
+        suspects = self._transport.suspects(SUSPECT_S)
+        if set(suspects) - set(self._suspects):
+            self._control.send({"suspects": suspects})
+        self._suspects = suspects
 
     def _wait(self) -> float:
         until = self._next_beat
@@ -129,6 +139,9 @@ class RankLoop:
         for message in messages:
             if "view" in message:
                 self._follow(View.from_dict(message["view"]))
+            elif "ask_all" in message:
+                self._transport.ask_all()
+                self._next_beat = min(self._next_beat, self._clock())
             elif "stop" in message:
                 self._is_stopped = True
 

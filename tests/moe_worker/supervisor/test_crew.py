@@ -211,6 +211,11 @@ def test_a_rank_that_cannot_be_forked_for_want_of_disk_is_told_and_tried_again(w
     assert (seat.state, seat.error) == ("serving", "")
 
 
+def test_when_one_rank_has_a_suspect_all_are_to_ask(world: World, crew: Crew) -> None:
+    say(world, 0, {"suspects": [9]})
+    assert [end.read() for end in world.ends.values()] == [[{"ask_all": True}], [{"ask_all": True}]]
+
+
 def test_dismissed_ranks_are_killed_and_news_of_them_ignored(world: World, crew: Crew) -> None:
     crew.dismiss()
     assert world.orders[-2:] == ["kill 0", "kill 1"]

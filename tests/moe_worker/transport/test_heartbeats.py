@@ -1,48 +1,77 @@
 """Who is watched, who is asked, and since when who is silent: exact times, no sockets."""
 
 from moe_worker.protocol.view import SeatView, StageView, View
-from moe_worker.transport.heartbeats import Heartbeats, peers_to_watch
+from moe_worker.transport.heartbeats import Heartbeats, Share, share_of
 
 
-def beats(*, watched: frozenset[int] = frozenset({1})) -> Heartbeats:
+def beats(*, place: int = 0, num_mates: int = 8) -> Heartbeats:
+    """Watches rank 1 from second 10 on."""
     heartbeats = Heartbeats()
-    heartbeats.watch(watched)
-    heartbeats.told(1, 0, 0.0)
+    heartbeats.watch(Share(peers=frozenset({1}), place=place, num_mates=num_mates), 10.0)
     return heartbeats
 
 
-def test_who_talks_is_asked_seldom_and_who_is_silent_at_once_and_once() -> None:
+def asks(heartbeats: Heartbeats, now: float, *, has_spoken: bool = False) -> bool:
+    """Whether rank 1 is asked with the beat at that time."""
+    heartbeats.begin(now)
+    return heartbeats.must_ask(1, has_spoken=has_spoken, now=now)
+
+
+def test_the_ranks_of_a_pod_take_turns_and_each_asks_every_four_seconds_where_they_are_eight() -> None:
+    for place in range(8):
+        heartbeats = beats(place=place)
+        times = [now / 2 for now in range(20, 40) if asks(heartbeats, now / 2, has_spoken=True)]
+        assert times == [10.0 + place / 2 + turn for turn in (0.0, 4.0, 8.0) if 10.0 + place / 2 + turn < 20.0]
+
+
+def test_few_ranks_ask_every_second() -> None:
+    heartbeats = beats(num_mates=1)
+    assert [now / 2 for now in range(20, 26) if asks(heartbeats, now / 2, has_spoken=True)] == [10.0, 11.0, 12.0]
+
+
+def test_who_does_not_answer_is_silent_since_it_was_asked_and_until_it_speaks() -> None:
     heartbeats = beats()
-    assert not heartbeats.must_ask(1, has_spoken=True, now=0.5)
-    assert heartbeats.must_ask(1, has_spoken=False, now=1.0)
-    assert not heartbeats.must_ask(1, has_spoken=False, now=1.5)
-    assert heartbeats.silent(2.5) == {1: 1.5}
-    assert not heartbeats.must_ask(1, has_spoken=True, now=3.0)
-    assert heartbeats.silent(3.0) == {}
-    assert heartbeats.must_ask(1, has_spoken=True, now=4.0)
-    assert heartbeats.silent(4.0) == {}
+    assert asks(heartbeats, 10.0)
+    assert not asks(heartbeats, 14.0)
+    assert heartbeats.silent(14.5) == {1: 4.5}
+    assert not asks(heartbeats, 15.0, has_spoken=True)
+    assert heartbeats.silent(15.0) == {}
+
+
+def test_an_answer_is_a_sign_of_life_at_once_and_tells_a_figure() -> None:
+    heartbeats = beats()
+    assert asks(heartbeats, 10.0)
+    heartbeats.told(1, 70)
+    assert (heartbeats.silent(10.1), heartbeats.service_us) == ({}, {1: 70})
+
+
+def test_when_a_mate_has_a_suspect_nobody_waits_for_its_turn() -> None:
+    heartbeats = beats(place=7)
+    assert not asks(heartbeats, 10.5)
+    heartbeats.ask_all()
+    assert asks(heartbeats, 11.0)
 
 
 def test_the_silence_before_a_lost_connection_is_told_once() -> None:
     heartbeats = beats()
-    assert heartbeats.must_ask(1, has_spoken=False, now=1.0)
-    assert heartbeats.lost(1) == 1.0
+    assert asks(heartbeats, 10.0)
+    assert heartbeats.lost(1) == 10.0
     assert heartbeats.lost(1) is None
-    assert heartbeats.silent(9.0) == {}
+    assert heartbeats.silent(19.0) == {}
 
 
 def test_own_sleep_is_no_silence_of_the_others() -> None:
     heartbeats = beats()
-    assert heartbeats.must_ask(1, has_spoken=False, now=1.0)
+    assert asks(heartbeats, 10.0)
     heartbeats.forgive(3.0)
-    assert heartbeats.silent(5.0) == {1: 1.0}
+    assert heartbeats.silent(14.0) == {1: 1.0}
 
 
 def test_who_is_no_longer_watched_owes_nothing() -> None:
     heartbeats = beats()
-    assert heartbeats.must_ask(1, has_spoken=False, now=1.0)
-    heartbeats.watch(frozenset({2}))
-    assert (heartbeats.silent(9.0), heartbeats.service_us) == ({}, {})
+    assert asks(heartbeats, 10.0)
+    heartbeats.watch(Share(peers=frozenset({2}), place=0, num_mates=8), 11.0)
+    assert (heartbeats.silent(19.0), heartbeats.service_us) == ({}, {})
 
 
 def stage(number: int, pods: dict[int, str], without: tuple[int, ...] = ()) -> StageView:
@@ -59,7 +88,7 @@ def watched_by_each(own: StageView, following: StageView, lanes: dict[int, int])
     for seat in own.seats.values():
         wanted = {rank: peer for rank, peer in own.seats.items() if rank != seat.rank and peer.address is not None}
         wanted[lanes[seat.rank]] = following.seats[lanes[seat.rank]]
-        shares[seat.rank] = set(peers_to_watch(view, seat.rank, seat.pod_uid, wanted))
+        shares[seat.rank] = set(share_of(view, seat.rank, seat.pod_uid, wanted).peers)
     return shares
 
 

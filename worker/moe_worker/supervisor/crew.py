@@ -204,10 +204,18 @@ class Crew:
             return
         now = self.clock()
         for words in messages:
-            if words:
+            if "suspects" in words:
+                self._have_all_ask()
+            elif words:
                 self._heard(member.seat, words, now)
             else:
                 member.seat.beat(now)
+
+    def _have_all_ask(self) -> None:
+        """One rank does not hear a peer: soon it is known whether that is the peer's pod or the peer alone."""
+        for member in self.members.values():
+            if member.channel is not None:
+                member.channel.send({"ask_all": True})
 
     def _heard(self, seat: Seat, words: dict[str, Any], now: float) -> None:
         before = (seat.state, seat.reason)

@@ -17,7 +17,7 @@ from moe_worker.protocol.view import SeatView, View
 from moe_worker.transport.admission import Admission
 from moe_worker.transport.connection import Connection, ConnectionEnded, Phase, prepare_socket
 from moe_worker.transport.dialing import Dialing
-from moe_worker.transport.heartbeats import Heartbeats, peers_to_watch
+from moe_worker.transport.heartbeats import Heartbeats, share_of
 from moe_worker.transport.peers import ANSWERS, NO_MESSAGES, REQUESTS, Inbound, Outbound
 from moe_worker.transport.traffic import Totals, Traffic
 
@@ -97,7 +97,7 @@ class TcpTransport:
         for rank, seat in wanted.items():
             if rank not in self._dialings:
                 self._dialings[rank] = Dialing(seat, now)
-        self._heartbeats.watch(peers_to_watch(view, self._identity.rank, self._identity.pod_uid, wanted))
+        self._heartbeats.watch(share_of(view, self._identity.rank, self._identity.pod_uid, wanted), now)
         self._next_due = now
 
     def send(self, peer: int, message: Message) -> None:
@@ -144,11 +144,12 @@ class TcpTransport:
         return events
 
     def beat(self, late_s: float = 0.0) -> None:
-        """Ask the watched peers that have said nothing since the last beat whether they live. `late_s`: by how much
-        this beat itself comes too late, which is no silence of the others'.
+        """Ask the watched peers for a sign of life if it is this rank's turn. `late_s`: by how much this beat itself is
+        too late, which is no silence of the others'.
         """
         now = self._clock()
         self._heartbeats.forgive(late_s)
+        self._heartbeats.begin(now)
         for peer in self._heartbeats.watched:
             connection = self._outbound.get(peer)
             if connection is not None and connection.phase is Phase.OPEN:
@@ -156,6 +157,15 @@ class TcpTransport:
                 if self._heartbeats.must_ask(peer, has_spoken=has_spoken, now=now):
                     self._queue(connection, Ping())
                     self._write(connection)
+
+    def ask_all(self) -> None:
+        """Do not wait for this rank's turn to ask."""
+        self._heartbeats.ask_all()
+
+    def suspects(self, for_seconds: float) -> list[int]:
+        """Who has owed a sign of life for that long."""
+        silent = self._heartbeats.silent(self._clock())
+        return sorted(peer for peer, seconds in silent.items() if seconds >= for_seconds)
 
     def unreachable(self, for_seconds: float) -> dict[int, float]:
         """Wanted peers without a connection, or without a sign of life on it, for that long; for how many seconds."""
@@ -229,7 +239,7 @@ class TcpTransport:
     def _greet(self, connection: Outbound, message: Message) -> None:
         """The dialler's half of the handshake, and afterwards signs of life."""
         if connection.phase is Phase.OPEN and isinstance(message, Pong):
-            self._heartbeats.told(connection.peer, message.service_us, self._clock())
+            self._heartbeats.told(connection.peer, message.service_us)
         elif connection.phase is Phase.OPEN:
             raise WireError(f"a {type(message).__name__} is no answer")
         elif isinstance(message, Challenge) and connection.hello is None:
