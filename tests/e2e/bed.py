@@ -180,12 +180,17 @@ class Bed:
         self.patch_failover(**FAILOVER, cleared=[{"node": node, "at": now()} for node in settings.node_names])
         self.deployed.wait_until_available(timeout=90, show=lambda _: None)
         self.until("everything is at home", self.is_at_home, timeout=60)
+        self.until("the gateway answers", self._is_answering)
 
     def is_at_home(self) -> bool:
         """Whether experts and lanes are where they were first, and nothing is masked, loading or about to move."""
         found = self.deployed.snapshot()
         stages = [self.deployed.stage(name) for name in found.epochs]
         return found.experts == self.home.experts and found.lanes == self.home.lanes and all(map(_is_settled, stages))
+
+    def _is_answering(self) -> bool:
+        [stream] = self.deployed.stream(self.url, PROMPTS[:1], show=lambda _: None)
+        return stream.is_complete
 
     def _cordoned(self) -> list[str]:
         names = "jsonpath={.items[?(@.spec.unschedulable==true)].metadata.name}"

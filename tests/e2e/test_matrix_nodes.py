@@ -90,20 +90,26 @@ def test_a_node_that_loses_its_power_is_left_at_once_and_used_again_when_it_is_b
 def test_a_node_that_only_the_api_server_has_lost_serves_on_and_nothing_moves(bed: Bed) -> None:
     seat = bed.quiet_seat()
     before = bed.deployed.snapshot()
-    ready = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+    assert is_ready(bed, seat.node) == "True"
     with bed.streams() as crowd:
         bed.cluster.moe_local("node", "partition", seat.node, "--from", "api")
         bed.until(
             "Kubernetes takes the node for lost",
-            lambda: bed.cluster.moe_local("kubectl", "get", "node", seat.node, "-o", ready) == "Unknown",
+            lambda: is_ready(bed, seat.node) == "Unknown",
             timeout=90,
             every=2,
         )
         bed.see_a_round(crowd)
         bed.assert_moved(before, [])
         bed.cluster.moe_local("node", "rejoin", seat.node)
-        bed.see_a_round(crowd)
+        bed.until("Kubernetes has it back", lambda: is_ready(bed, seat.node) == "True")
     bed.assert_moved(before, [])
+
+
+def is_ready(bed: Bed, node: str) -> str:
+    """What Kubernetes holds of a node: True, False or Unknown."""
+    status = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+    return bed.cluster.moe_local("kubectl", "get", "node", node, "-o", status)
 
 
 @can_filter

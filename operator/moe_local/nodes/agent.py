@@ -160,17 +160,27 @@ class NodeAgent:
     async def _beat_for_ever(self) -> None:
         # Spread over the period, so that the nodes do not all write in the same moment.
         await asyncio.sleep(LEASE_PERIOD * (self._index % 16) / 16)
-        beats = 0
+        beats, was_unheard = 0, False
         while True:
             try:
                 await self._renew()
                 beats += 1
-                if beats % STATUS_LEASES == 0:
+                if was_unheard:
+                    # Meanwhile the node may have been taken for lost; only its own word makes it ready again.
+                    await self._report_ready()
+                    was_unheard = False
+                elif beats % STATUS_LEASES == 0:
                     await self._report_status()
                 await asyncio.sleep(LEASE_PERIOD)
             except ApiError as error:
+                was_unheard = True
                 logger.warning("node %s: lease not renewed: %s", self.host.name, error)
                 await asyncio.sleep(RETRY_SECONDS)
+
+    async def _report_ready(self) -> None:
+        status = registration.node_status(self.host.name, self._num_gpus, self._port, self.host.now())
+        conditions = {"conditions": status["conditions"]}
+        await self.host.api.patch(f"/api/v1/nodes/{self.host.name}/status", {"status": conditions})
 
     async def _report_status(self) -> None:
         status = registration.node_status(self.host.name, self._num_gpus, self._port, self.host.now())
