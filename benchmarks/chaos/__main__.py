@@ -77,7 +77,7 @@ def run(options: argparse.Namespace, folder: Path) -> list[Promise]:
     try:
         installing.start_cluster(cluster, nodes=NODES, gpus_per_node=GPUS_PER_NODE, say=_show)
         installing.prepare_model(cluster, manifest)
-        expected = expected_tokens(manifest, prompts, folder / "expected.json")
+        expected = expected_tokens(manifest, prompts)
         deployed = installing.apply(cluster, manifest)
         deployed.wait_until_available(timeout=AVAILABLE_LIMIT_S, show=lambda _: None)
         before = deployed.snapshot()

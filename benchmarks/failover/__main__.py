@@ -74,7 +74,7 @@ def run(options: argparse.Namespace, journal: Journal) -> None:
     """Everything on a cluster with warm containers, then what is to be seen on one with cold ones."""
     until = time.monotonic() + 60 * options.minutes
     prompts = make_prompts()
-    expected = expected_tokens(options.example, prompts, options.out / "expected.json")
+    expected = expected_tokens(options.example, prompts)
     for mode in ("warm", "cold"):
         cluster = Cluster(options.state.resolve())
         if mode == "cold" and not _is_wanted(options, "group-cold"):

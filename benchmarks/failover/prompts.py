@@ -1,11 +1,12 @@
 """What the streams are asked, and what `transformers` says to it on the same checkpoint: kept, since it takes long."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from demo.checkpoint import prepare_checkpoint, read_example
+from demo.checkpoint import cache_folder, prepare_checkpoint, read_example
 from demo.reference import Reference
 from demo.streams import Prompt
 from demo.tour import SPEAKERS
@@ -20,18 +21,23 @@ def make_prompts() -> list[Prompt]:
     return [Prompt(text=BEGINNING.format(name), max_tokens=MAX_TOKENS) for name in SPEAKERS]
 
 
-def expected_tokens(example: Path, prompts: Sequence[Prompt], file: Path) -> list[list[int]]:
-    """The right tokens of each prompt, from `file` where an earlier run of the same prompts left them."""
-    asked = [asdict(prompt) for prompt in prompts]
+def expected_tokens(example: Path, prompts: Sequence[Prompt]) -> list[list[int]]:
+    """The right tokens of each prompt, from where an earlier run with the same checkpoint and prompts left them."""
+    checkpoint = prepare_checkpoint(read_example(example)).folder
+    file = cache_folder() / "expected" / f"{_key(checkpoint, prompts)}.json"
     if file.is_file():
-        kept = json.loads(file.read_text())
-        if kept["prompts"] == asked:
-            tokens: list[list[int]] = kept["tokens"]
-            return tokens
-    reference = Reference.start(ROOT, prepare_checkpoint(read_example(example)).folder, prompts)
+        kept: list[list[int]] = json.loads(file.read_text())
+        return kept
+    reference = Reference.start(ROOT, checkpoint, prompts)
     try:
         found = reference.finish()
     finally:
         reference.stop()
-    file.write_text(json.dumps({"prompts": asked, "tokens": found}))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(found))
     return found
+
+
+def _key(checkpoint: Path, prompts: Sequence[Prompt]) -> str:
+    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(checkpoint.iterdir())]
+    return hashlib.sha256(json.dumps([files, [asdict(prompt) for prompt in prompts]]).encode()).hexdigest()[:16]
