@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -156,6 +157,56 @@ def test_a_deployment_comes_up_loses_a_gpu_and_gets_it_back(installed: LocalClus
 
     # The last events and statuses of a change are written a little after it; the operator ticks every second.
     installed.until(lambda: _is_left_in_peace(installed, namespace, 4), "nobody writes any more", seconds=60)
+
+
+def test_a_pod_is_evicted_once_it_is_empty_and_no_sooner(installed: LocalCluster, namespace: str) -> None:
+    hands = Hands(installed, namespace)
+    body = small(namespace)
+    body["spec"]["model"]["shape"] |= {"layers": 1, "experts": 8}
+    body["spec"]["failover"] = {"drainSeconds": 0}
+    installed.apply(namespace, body)
+    installed.until(lambda: _are_committed(hands), "both pods are in the stage's spec")
+    hands.report()
+    hands.until("Available", "True AllExpertsReady")
+    leaving = next(pod for pod in hands.pods() if pod["metadata"]["name"].endswith("-p1-a0"))
+    _is_ready(installed, namespace, leaving)
+
+    installed.until(lambda: "disruption budget" in _evict(installed, namespace, leaving), "nobody may evict it")
+
+    node = leaving["spec"]["nodeName"]
+    installed.kubectl("cordon", node)
+    try:
+        installed.until(lambda: _is_emptied(hands), "all that it held is elsewhere", seconds=60)
+        hands.report()
+        installed.until(lambda: _evict(installed, namespace, leaving) == "", "it may be evicted", seconds=60)
+    finally:
+        installed.kubectl("uncordon", node)
+
+
+def _is_ready(cluster: LocalCluster, namespace: str, pod: Json) -> None:
+    """As its kubelet would say: a pod that is not ready may be evicted whatever it holds."""
+    status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    name = pod["metadata"]["name"]
+    words = yaml.safe_dump({"status": status})
+    cluster.kubectl("-n", namespace, "patch", "pod", name, "--subresource=status", "--patch", words)
+
+
+def _evict(cluster: LocalCluster, namespace: str, pod: Json) -> str:
+    """Why the pod may not be evicted; "" when it is."""
+    name = pod["metadata"]["name"]
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": namespace}}
+    path = f"/api/v1/namespaces/{namespace}/pods/{name}/eviction"
+    command = [cluster.binaries["kubectl"], f"--kubeconfig={cluster.kubeconfig}", "create", "--raw", path, "-f", "-"]
+    return subprocess.run(
+        [str(word) for word in command], input=json.dumps(eviction), capture_output=True, text=True
+    ).stderr
+
+
+def _is_emptied(hands: Hands) -> bool:
+    hands.report()
+    stage = hands.stage("small-r0-s00")
+    hosts = {rank for expert in stage.spec.experts for rank in (*expert.ranks, *expert.loading)}
+    return not {4, 5, 6, 7} & (hosts | {lane.rank for lane in stage.spec.lanes})
 
 
 def test_a_worker_may_change_its_own_pods_report_and_nothing_else(
