@@ -28,7 +28,7 @@ from benchmarks.failover.prompts import ROOT, expected_tokens, make_prompts
 from benchmarks.soak.processes import Watched
 from benchmarks.soak.report import Promise, none_of
 from demo import installing
-from demo.cluster import Cluster, CommandError
+from demo.cluster import Cluster, CommandError, Json
 from demo.deployed import Deployed
 from demo.waiting import NeverHappened
 from moe_api import names
@@ -81,8 +81,11 @@ def run(options: argparse.Namespace, folder: Path) -> list[Promise]:
         deployed = installing.apply(cluster, manifest)
         deployed.wait_until_available(timeout=AVAILABLE_LIMIT_S, show=lambda _: None)
         before = deployed.snapshot()
-        scene = Scene(deployed=deployed, hand=Hand(cluster), dice=random.Random(options.seed))
-        chaos = Chaos(scene=scene, watched=watched, kinds=options.only, gateway=_gateway(deployed), show=_show)
+        gateway = _gateway(deployed)
+        node = str(gateway["spec"]["nodeName"])
+        scene = Scene(deployed=deployed, hand=Hand(cluster), dice=random.Random(options.seed), gateway_node=node)
+        process = listener(str(gateway["status"]["podIP"]), urlsplit(deployed.url()).port or 80)
+        chaos = Chaos(scene=scene, watched=watched, kinds=options.only, gateway=process, show=_show)
         with Crowd(deployed.url(), deployed.model, prompts, options.streams, prefix="chaos") as crowd:
             try:
                 chaos.run(options.kills, time.monotonic() + 60 * options.minutes)
@@ -111,10 +114,9 @@ def _rest(deployed: Deployed) -> str:
     return ""
 
 
-def _gateway(deployed: Deployed) -> int | None:
+def _gateway(deployed: Deployed) -> Json:
     labels = {names.LABEL_DEPLOYMENT: deployed.name, names.LABEL_APP_COMPONENT: names.COMPONENT_GATEWAY}
-    pod = deployed.cluster.list("pods", labels)[0]
-    return listener(str(pod["status"]["podIP"]), urlsplit(deployed.url()).port or 80)
+    return deployed.cluster.list("pods", labels)[0]
 
 
 def _show(line: str) -> None:

@@ -6,6 +6,7 @@ A strike gives how many seats it takes away from each stage for a while, so that
 import os
 import random
 import signal
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,8 @@ class Scene:
     deployed: Deployed
     hand: Hand
     dice: random.Random
+    gateway_node: str
+    """Where the gateway runs, whose own streams would break with it."""
 
     @property
     def cluster(self) -> Cluster:
@@ -70,7 +73,8 @@ def device(scene: Scene, seats: Sequence[Seat]) -> Strike:
 
 
 def two_at_once(scene: Scene, seats: Sequence[Seat]) -> Strike:
-    stage = scene.dice.choice(sorted({seat.stage for seat in seats}))
+    sizes = Counter(seat.stage for seat in seats)
+    stage = scene.dice.choice(sorted(stage for stage in sizes if sizes[stage] > 1))
     pair = scene.dice.sample([seat for seat in seats if seat.stage == stage], 2)
     hows = [scene.dice.choice(("exit", "device")) for _ in pair]
 
@@ -202,7 +206,7 @@ KINDS: dict[str, tuple[int, Kind]] = {
 
 
 def _node(scene: Scene, seats: Sequence[Seat], words: str, down: tuple[str, ...], up: tuple[str, ...]) -> Strike:
-    chosen = scene.dice.choice(seats)
+    chosen = scene.dice.choice([seat for seat in seats if seat.node != scene.gateway_node])
     return Strike(
         words=f"{chosen.node} {words}",
         taken=_of_node(chosen, seats),

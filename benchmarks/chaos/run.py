@@ -66,7 +66,7 @@ class Chaos:
                 return
             self.show(f"{self.counts.total() + 1}: {strike.words}")
             strike.strike()
-        except (LocalError, CommandError, ValueError, ProcessLookupError) as error:
+        except (LocalError, CommandError, LookupError, ProcessLookupError) as error:
             # What is struck may just have gone by itself.
             self.refused[name] += 1
             self.show(f"  not done: {str(error).splitlines()[0]}")

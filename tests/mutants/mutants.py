@@ -59,8 +59,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "one peer's word silences a pod": Mutant(
         file=f"{DECIDE}/silence.py",
-        text="return votes * 2 > voters or (votes * 2 == voters and outside_votes * 2 > num_outside)",
-        instead="return votes > 0",
+        text="if votes[one] * 2 > len(left) - 1 - (one in agreed)]",
+        instead="if votes[one]]",
         tests=("tests/moe_operator/test_silence.py",),
     ),
     "a pod is silent at the first complaint": Mutant(
