@@ -189,7 +189,7 @@ class Bed:
         return found.experts == self.home.experts and found.lanes == self.home.lanes and all(map(_is_settled, stages))
 
     def _is_answering(self) -> bool:
-        [stream] = self.deployed.stream(self.url, PROMPTS[:1], show=lambda _: None)
+        [stream] = self.deployed.stream(self.url, [Prompt(text="Once", max_tokens=1)], show=lambda _: None)
         return stream.is_complete
 
     def _cordoned(self) -> list[str]:
