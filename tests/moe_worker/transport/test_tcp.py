@@ -32,6 +32,9 @@ from moe_worker.transport.tcp import MAX_STRANGERS, TcpTransport
 SECRET = b"k" * 32
 
 
+EMPTY = StageView.unknown(0)
+
+
 def bound(port: int = 0, host: str = "127.0.0.1") -> socket.socket:
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -335,6 +338,17 @@ def test_a_rank_that_slept_itself_blames_nobody(net: Net) -> None:
     a.ahead_s = 3.5
     assert set(a.transport.unreachable(1.5)) == {1}
     b.transport.close()
+
+
+def test_bytes_are_counted_both_ways_by_the_kind_of_the_peer_also_of_connections_that_ended(net: Net) -> None:
+    a, b = connected_pair(net)
+    a.transport.send(1, dispatch(1, 1 << 16))
+    net.until(lambda: len(arrived(b)) == 1)
+    sent, received = a.transport.traffic()["stage"]
+    assert sent > 1 << 16 > received > 0
+    assert b.transport.traffic() == {"stage": [received, sent]}
+    b.transport.follow(View(own=EMPTY, previous=EMPTY, next=EMPTY), {})
+    assert b.transport.traffic() == {"stage": [received, sent]}
 
 
 def test_a_rank_dials_from_its_own_address() -> None:

@@ -84,7 +84,6 @@ class TcpTransport:
         """Admit whom the view names, keep dialling those that are wanted, and end all else."""
         now = self._clock()
         self._admission.follow(view)
-        self._traffic.stage = view.own.seats.keys()
         for inbound in list(self._inbound.values()):
             hello = inbound.hello
             if hello is not None and hello.kind == "rank" and not self._admission.names(hello.rank, hello.pod_uid):
@@ -97,6 +96,7 @@ class TcpTransport:
         for rank, seat in wanted.items():
             if rank not in self._dialings:
                 self._dialings[rank] = Dialing(seat, now)
+        self._traffic.stage = view.own.seats.keys()
         self._heartbeats.watch(share_of(view, self._identity.rank, self._identity.pod_uid, wanted), now)
         self._next_due = now
 
