@@ -127,6 +127,18 @@ async def test_balance_waits_until_everything_is_healed() -> None:
     assert [len(ranks) for ranks in (await hosts(world)).values()][:4] == [1, 1, 1, 2]
 
 
+async def test_a_loss_that_is_seen_together_with_a_load_comes_first() -> None:
+    world = await settled(spareCopies=1, rebalance={"everySeconds": 10})
+    status = (await world.stages())[0].status.ranks[1]
+    assert status.node is not None
+    await world.serve(HOT)
+    world.bad_gpus[status.node, status.gpu] = "XID 79"
+
+    await world.settle()
+
+    assert not [event for event in await world.events() if event.startswith("Rebalanced")]
+
+
 async def test_how_often_loads_are_told_reaches_running_stages() -> None:
     world = await settled()
     assert [stage.spec.loads_every_seconds for stage in await world.stages()] == [600, 600]
