@@ -57,7 +57,7 @@ def partition(
         typer.Option(
             "--from",
             help="api: the node and its pods do not reach the API server. peers: its pods and those of other nodes"
-            " do not reach each other (needs root and nftables). all: both.",
+            " do not reach each other (needs root). all: both.",
         ),
     ] = Side.ALL,
 ) -> None:

@@ -8,15 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
-import subprocess
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 
 from moe_local.errors import LocalError
 
 ALL_PODS = "127.244.0.0/16"
-PROGRAM = "nft"
+CHAIN = "arriving"
 PREFIX = "moe_local_"
+DROP, ACCEPT = 0, 1
+"""The kernel's numbers (linux/netfilter.h)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """Packets from one address range to another, and whether they are dropped; the first rule that fits counts."""
+
+    source: str
+    destination: str
+    is_drop: bool
 
 
 class Firewall:
@@ -40,14 +52,15 @@ class Firewall:
             await self._load(self._cut - {subnet})
 
     async def _load(self, cut: set[int]) -> None:
-        await asyncio.to_thread(_run, rules(self._table, cut))
+        await asyncio.to_thread(_replace, self._table, rules(cut))
         self._cut = cut
 
 
 def remove(cluster: str) -> None:
     """Removes what a daemon that was killed may have left; nothing to do where nothing can have been made."""
-    if shutil.which(PROGRAM):
-        subprocess.run([PROGRAM, "delete", "table", "ip", table_name(cluster)], capture_output=True, check=False)
+    # In a thread of its own: pyroute2 runs an event loop, and the caller's may be running.
+    with ThreadPoolExecutor(max_workers=1) as thread, suppress(LocalError):
+        thread.submit(_replace, table_name(cluster), []).result()
 
 
 def table_name(cluster: str) -> str:
@@ -55,30 +68,37 @@ def table_name(cluster: str) -> str:
     return PREFIX + re.sub(r"\W", "_", cluster)
 
 
-def rules(table: str, cut: Iterable[int]) -> str:
-    """What nft is to load: the table anew with two rules per node that is cut off, or no table."""
-    # Declared first, so that it can be deleted whether it was there or not; all in one transaction.
-    lines = [f"table ip {table}", f"delete table ip {table}"]
-    drops = [line for subnet in sorted(cut) for line in _drops(f"127.244.{subnet}.0/24")]
-    if drops:
-        lines += [f"table ip {table} {{", "chain arriving {", "type filter hook input priority 0;", *drops, "}", "}"]
-    return "\n".join(lines) + "\n"
+def rules(cut: Iterable[int]) -> list[Rule]:
+    """Three for each node that is cut off: its own pods hear each other, nobody else passes in or out."""
+    nodes = [f"127.244.{subnet}.0/24" for subnet in sorted(cut)]
+    own = [Rule(source=node, destination=node, is_drop=False) for node in nodes]
+    ways = [(node, ALL_PODS) for node in nodes] + [(ALL_PODS, node) for node in nodes]
+    return own + [Rule(source=source, destination=destination, is_drop=True) for source, destination in ways]
 
 
-def _drops(node: str) -> list[str]:
-    return [
-        f"ip saddr {node} ip daddr {ALL_PODS} ip daddr != {node} drop",
-        f"ip daddr {node} ip saddr {ALL_PODS} ip saddr != {node} drop",
-    ]
+def _replace(table: str, wanted: list[Rule]) -> None:
+    """The table anew with these rules, or no table, in one transaction."""
+    # Here, because only who pulls a cable needs it, and it takes a third of a second.
+    from pyroute2.netlink.exceptions import NetlinkError
+    from pyroute2.nftables.expressions import ipv4addr, verdict
+    from pyroute2.nftables.main import NFTables
 
-
-def _run(text: str) -> None:
     try:
-        done = subprocess.run([PROGRAM, "-f", "-"], input=text, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise LocalError("--from peers: needs nftables; install the package nftables, or use --from api") from None
-    if done.returncode != 0:
+        with NFTables(nfgen_family=2) as nft:
+            nft.begin()
+            # Made first, so that it can be removed whether it was there or not.
+            nft.table("add", name=table)
+            nft.table("del", name=table)
+            if wanted:
+                nft.table("add", name=table)
+                nft.chain("add", table=table, name=CHAIN, hook="input", type="filter", policy=ACCEPT)
+            for rule in wanted:
+                ends = ipv4addr(src=rule.source, dst=rule.destination)
+                code = verdict(code=DROP if rule.is_drop else ACCEPT)
+                nft.rule("add", table=table, chain=CHAIN, expressions=(ends, code))
+            nft.commit()
+    except (NetlinkError, OSError) as error:
         raise LocalError(
-            f"--from peers: needs root and nftables, and nft said: {done.stderr.strip().splitlines()[:1]}; bring the"
+            f"--from peers: needs root and the kernel's packet filter (nf_tables), which said: {error}; bring the"
             " cluster up as root, or use --from api"
-        )
+        ) from error
