@@ -13,6 +13,7 @@ from moe_api.deployment import DrillStatus
 from moe_api.engine import DrillSpec
 from moe_api.moment import parse_moment
 from moe_api.names import ConditionType
+from moe_api.notes import accepted_spec
 from moe_api.quantity import parse_seconds
 from moe_api.stage import MoEStage
 from moe_operator.decide.words import numbered
@@ -117,7 +118,7 @@ def _would_lose(stage: MoEStage, rank: int, wanted: DrillSpec) -> str:
     """What the stage has no room for without the rank, in words. A process that is started again takes nothing away."""
     if wanted.failure != "device" and stage.spec.failover.restart_budget > 0:
         return ""
-    after = rehost(stage_layout(stage.spec), lost=frozenset({rank}), room=room(stage.spec))
+    after = rehost(stage_layout(stage.spec), lost=frozenset({rank}), room=room(stage.spec, accepted_spec(stage)))
     lost = [*_listed("expert", after.lost_experts), *_listed("lane", after.homeless_lanes)]
     if not lost:
         return ""
