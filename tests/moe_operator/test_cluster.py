@@ -7,8 +7,11 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ pytestmark = pytest.mark.cluster
 Json = dict[str, Any]
 ROOT = Path(__file__).parent.parent.parent
 HANDS = "moe-test/by-hand"
+EVICTION = "moe-test/eviction"
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +57,41 @@ def installed(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -
     assert not re.findall(r"Denied: .* cannot .*", log.read_text()), "its service account may do all that it does"
 
 
-def add_node(cluster: LocalCluster, name: str) -> None:
+def add_node(cluster: LocalCluster, name: str, label: str = HANDS) -> None:
     """A node that nobody runs: its pods are bound to it and stay as they are."""
-    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {HANDS: "yes"}}}
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {label: "yes"}}}
     cluster.kubectl("apply", "--server-side", "-f", "-", text=yaml.safe_dump(node))
     room = {"nvidia.com/gpu": "4", "pods": "110", "cpu": "64", "memory": "64Gi"}
     ready = {"type": "Ready", "status": "True", "reason": "ByHand", "message": "by hand"}
     status = yaml.safe_dump({"status": {"capacity": room, "allocatable": room, "conditions": [ready]}})
     cluster.kubectl("patch", "node", name, "--subresource=status", "--patch", status)
     cluster.kubectl("taint", "node", name, "node.kubernetes.io/not-ready-", check=False)
+
+
+@contextmanager
+def living_nodes(cluster: LocalCluster, label: str, number: int) -> Iterator[None]:
+    """Nodes of a label of their own that give signs of life, so that their pods stay ready, and go in the end."""
+    named = [f"{label.rpartition('/')[2]}-{index}" for index in range(number)]
+    for name in named:
+        add_node(cluster, name, label)
+    is_over = threading.Event()
+
+    def beat() -> None:
+        while not is_over.wait(5):
+            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": now}
+            for name in named:
+                words = yaml.safe_dump({"status": {"conditions": [ready]}})
+                cluster.kubectl("patch", "node", name, "--subresource=status", "--patch", words)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+        cluster.kubectl("delete", "node", *named)
 
 
 def token(cluster: LocalCluster, namespace: str, account: str, pod: Json | None = None) -> str:
@@ -163,24 +193,21 @@ def test_a_pod_is_evicted_once_it_is_empty_and_no_sooner(installed: LocalCluster
     hands = Hands(installed, namespace)
     body = small(namespace)
     body["spec"]["model"]["shape"] |= {"layers": 1, "experts": 8}
+    body["spec"]["hardware"]["nodeSelector"] = {EVICTION: "yes"}
     body["spec"]["failover"] = {"drainSeconds": 0}
-    installed.apply(namespace, body)
-    installed.until(lambda: _are_committed(hands), "both pods are in the stage's spec")
-    hands.report()
-    hands.until("Available", "True AllExpertsReady")
-    leaving = next(pod for pod in hands.pods() if pod["metadata"]["name"].endswith("-p1-a0"))
-    _is_ready(installed, namespace, leaving)
-
-    installed.until(lambda: "disruption budget" in _evict(installed, namespace, leaving), "nobody may evict it")
-
-    node = leaving["spec"]["nodeName"]
-    installed.kubectl("cordon", node)
-    try:
+    with living_nodes(installed, EVICTION, 2):
+        installed.apply(namespace, body)
+        installed.until(lambda: _are_committed(hands), "both pods are in the stage's spec")
+        installed.until(lambda: all("nodeName" in pod["spec"] for pod in hands.pods()), "both pods have a node")
+        hands.report()
+        hands.until("Available", "True AllExpertsReady")
+        leaving = next(pod for pod in hands.pods() if pod["metadata"]["name"].endswith("-p1-a0"))
+        _is_ready(installed, namespace, leaving)
+        installed.until(lambda: "disruption budget" in _evict(installed, namespace, leaving), "nobody may evict it")
+        installed.kubectl("cordon", leaving["spec"]["nodeName"])
         installed.until(lambda: _is_emptied(hands), "all that it held is elsewhere", seconds=60)
         hands.report()
         installed.until(lambda: _evict(installed, namespace, leaving) == "", "it may be evicted", seconds=60)
-    finally:
-        installed.kubectl("uncordon", node)
 
 
 def _is_ready(cluster: LocalCluster, namespace: str, pod: Json) -> None:
