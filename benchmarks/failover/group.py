@@ -15,11 +15,18 @@ LOOK_S = 1.0
 
 def restart_group(bench: Bench, mode: str, *, number: int) -> None:
     """`mode` says how containers start: warm or cold. The time counts from the deletion to tokens of any stream."""
+    _heal_all(bench)
     for _ in range(len(bench.journal.read("group", mode=mode)), number):
         with bench.crowd(f"group-{mode}") as crowd:
             bench.wait_running(crowd)
             time.sleep(SETTLE_S)
             _restart(bench, crowd, mode)
+
+
+def _heal_all(bench: Bench) -> None:
+    """New pods may land on a GPU that an earlier part broke, and would wait there for ever."""
+    for seat in bench.deployed.seats():
+        bench.hand.heal(seat)
 
 
 def _restart(bench: Bench, crowd: Crowd, mode: str) -> None:
