@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from demo.cluster import Cluster
-from demo.observe import Seat, Snapshot, list_seats, list_stages, take_snapshot
+from demo.observe import Seat, Snapshot, is_settled, list_seats, list_stages, take_snapshot
 from demo.streams import Load, Prompt, Stream
 from demo.waiting import Answer, Show, diagnose, look_at_availability, wait_for
 from moe_api.stage import MoEStage, MoveStatus
@@ -61,6 +61,20 @@ class Deployed:
     def snapshot(self) -> Snapshot:
         """Pods, epochs and decisions now."""
         return take_snapshot(self.cluster, self.name)
+
+    def is_at(self, home: Snapshot) -> bool:
+        """Whether experts and lanes are where `home` has them, and nothing is masked, loading or about to move."""
+        found = self.snapshot()
+        stages = list_stages(self.cluster, self.name)
+        return found.experts == home.experts and found.lanes == home.lanes and all(map(is_settled, stages))
+
+    def wait_until_at(self, home: Snapshot, *, timeout: float, show: Show) -> float:
+        """Seconds until it is as `home` has it."""
+
+        def look() -> Answer:
+            return Answer(done=self.is_at(home), text="not every expert and lane is back")
+
+        return self._wait(f"moed/{self.name} is as it was", look, timeout=timeout, show=show)
 
     def seats(self) -> list[Seat]:
         """Every rank, by number."""

@@ -86,6 +86,14 @@ def list_stages(cluster: Cluster, deployment: str) -> list[MoEStage]:
     return sorted(map(MoEStage.model_validate, found), key=lambda stage: stage.metadata.name)
 
 
+def is_settled(stage: MoEStage) -> bool:
+    """Whether nothing of a stage is masked, paused, loading or about to move."""
+    spec = stage.spec
+    is_loading = any(expert.loading for expert in spec.experts)
+    is_leaving = bool(spec.draining_lanes) or any(lane.leaving_since for lane in spec.lanes)
+    return not (spec.masked or spec.paused or is_loading or is_leaving)
+
+
 def list_workers(cluster: Cluster, deployment: str) -> list[Json]:
     """The deployment's worker pods by name."""
     labels = {names.LABEL_DEPLOYMENT: deployment, names.LABEL_APP_COMPONENT: names.COMPONENT_WORKER}

@@ -68,7 +68,7 @@ class Bed:
     def quiet_seat(self) -> Seat:
         """A seat on a node with neither the gateway nor the operator, which a row must not lose along with it."""
         found = json.loads(self.cluster.moe_local("kubectl", "get", "pods", "--all-namespaces", "-o", "json"))["items"]
-        workers = self.home.pods
+        workers = self.deployed.snapshot().pods
         busy = {pod["spec"].get("nodeName") for pod in found if pod["metadata"]["name"] not in workers}
         return next(seat for seat in reversed(self.deployed.seats()) if seat.node not in busy)
 
@@ -184,9 +184,7 @@ class Bed:
 
     def is_at_home(self) -> bool:
         """Whether experts and lanes are where they were first, and nothing is masked, loading or about to move."""
-        found = self.deployed.snapshot()
-        stages = [self.deployed.stage(name) for name in found.epochs]
-        return found.experts == self.home.experts and found.lanes == self.home.lanes and all(map(_is_settled, stages))
+        return self.deployed.is_at(self.home)
 
     def _is_answering(self) -> bool:
         [stream] = self.deployed.stream(self.url, [Prompt(text="Once", max_tokens=1)], show=lambda _: None)
@@ -209,13 +207,6 @@ def own_checkpoint(cluster: Cluster, folder: Path) -> Checkpoint:
     shutil.copytree(shared.folder, own.folder)
     offer_volume(cluster, own)
     return own
-
-
-def _is_settled(stage: MoEStage) -> bool:
-    spec = stage.spec
-    is_loading = any(expert.loading for expert in spec.experts)
-    is_leaving = bool(spec.draining_lanes) or any(lane.leaving_since for lane in spec.lanes)
-    return not (spec.masked or spec.paused or is_loading or is_leaving)
 
 
 def _are_under_way(crowd: Crowd) -> bool:

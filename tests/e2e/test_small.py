@@ -32,11 +32,13 @@ def calm(small: Deployed, url: str, tell: Tell) -> list[Stream]:
 
 @pytest.fixture
 def whole_again(small: Deployed) -> Iterator[None]:
-    """Heal what a test broke, so that the next one begins with every expert at home."""
+    """Heal what a test broke, so that the next one begins with every expert and lane at home."""
+    home = small.snapshot()
     yield
     for seat in small.seats():
         small.heal(seat)
     small.wait_until_available(timeout=90, show=lambda _: None)
+    small.wait_until_at(home, timeout=90, show=lambda _: None)
 
 
 def test_tokens_are_those_of_transformers(calm: list[Stream]) -> None:
