@@ -71,7 +71,7 @@ bench-failover: ## What a failure costs at 256 ranks: stalls, group restart, plo
 	$(BIN)/python -m benchmarks.failover $(FLAGS)
 
 KILLS ?= 1000
-chaos: ## Random failures of every kind under load, on a cluster of its own (SEED=n KILLS=n; about 6 s each)
+chaos: ## Random failures of every kind under load, on a cluster of its own (SEED=n KILLS=n; about 4 s each)
 	@$(PYTHON) -m setup demo
 	$(BIN)/python -m benchmarks.chaos --seed $(SEED) --kills $(KILLS) $(FLAGS)
 

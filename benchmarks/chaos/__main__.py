@@ -19,22 +19,24 @@ from rich.table import Table
 
 from benchmarks.chaos.faults import KINDS, Scene
 from benchmarks.chaos.manifest import GPUS_PER_NODE, NODES, write_manifest
-from benchmarks.chaos.processes import listener
+from benchmarks.chaos.processes import listener, number_of_processes
+from benchmarks.chaos.report import Outcome
 from benchmarks.chaos.run import Chaos
-from benchmarks.chaos.verdict import promises, told
+from benchmarks.chaos.verdict import promises
 from benchmarks.failover.crowd import Crowd
 from benchmarks.failover.kills import Hand
 from benchmarks.failover.prompts import ROOT, expected_tokens, make_prompts
 from benchmarks.soak.processes import Watched
-from benchmarks.soak.report import Promise, none_of
+from benchmarks.soak.report import none_of
 from demo import installing
 from demo.cluster import Cluster, CommandError, Json
 from demo.deployed import Deployed
-from demo.waiting import NeverHappened
+from demo.waiting import Answer, NeverHappened, wait_for
 from moe_api import names
 
 AVAILABLE_LIMIT_S = 180.0
 REST_LIMIT_S = 180.0
+GRACE_LIMIT_S = 45.0
 LAST_ANSWERS_S = 5.0
 
 
@@ -44,16 +46,18 @@ def main() -> int:
     os.chdir(ROOT)
     _show(f"seed {options.seed}: {options.kills} strikes of {', '.join(options.only)}")
     with tempfile.TemporaryDirectory(prefix="moe-chaos-") as made:
-        found = run(options, Path(made))
+        outcome = run(options, Path(made))
     table = Table("promise", "kept", "found")
-    for promise in found:
+    for promise in outcome.promises:
         table.add_row(promise.name, "yes" if promise.is_kept else "NO", promise.found)
     console = Console(width=120)
     console.print(table)
-    for promise in found:
+    for promise in outcome.promises:
         for line in promise.evidence:
             console.print(f"{promise.name}: {line}", markup=False, highlight=False)
-    return 0 if all(promise.is_kept for promise in found) else 1
+    if options.report:
+        outcome.write(options.report)
+    return 0 if outcome.is_good else 1
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -63,6 +67,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=600, help="after which no more strikes are made")
     parser.add_argument("--streams", type=int, default=6, help="at a time, default 6")
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), help="kinds of failure, default all")
+    parser.add_argument("--report", type=Path, help="write what came of it to this file, as markdown")
     options = parser.parse_args(arguments)
     for name in ("kills", "minutes", "streams"):
         if getattr(options, name) <= 0:
@@ -70,7 +75,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def run(options: argparse.Namespace, folder: Path) -> list[Promise]:
+def run(options: argparse.Namespace, folder: Path) -> Outcome:
     """What came of it, the end of the cluster included."""
     manifest, prompts = write_manifest(folder), make_prompts()
     cluster, watched = Cluster(folder / "cluster"), Watched()
@@ -80,28 +85,54 @@ def run(options: argparse.Namespace, folder: Path) -> list[Promise]:
         expected = expected_tokens(manifest, prompts)
         deployed = installing.apply(cluster, manifest)
         deployed.wait_until_available(timeout=AVAILABLE_LIMIT_S, show=lambda _: None)
-        before = deployed.snapshot()
-        gateway = _gateway(deployed)
-        node = str(gateway["spec"]["nodeName"])
-        scene = Scene(deployed=deployed, hand=Hand(cluster), dice=random.Random(options.seed), gateway_node=node)
-        process = listener(str(gateway["status"]["podIP"]), urlsplit(deployed.url()).port or 80)
-        chaos = Chaos(scene=scene, watched=watched, kinds=options.only, gateway=process, show=_show)
+        before, number = deployed.snapshot(), number_of_processes(cluster.state)
         with Crowd(deployed.url(), deployed.model, prompts, options.streams, prefix="chaos") as crowd:
-            try:
-                chaos.run(options.kills, time.monotonic() + 60 * options.minutes)
-            finally:
-                _show(told(chaos.counts, chaos.refused))
+            chaos = _chaos(options, deployed, watched, crowd)
+            chaos.run(options.kills, time.monotonic() + 60 * options.minutes)
             degraded = _rest(deployed)
+            too_many = _leaks(cluster, number)
             time.sleep(LAST_ANSWERS_S)
+            chaos.remember()
         found = promises(chaos, crowd, expected, before, deployed.snapshot(), degraded)
-        longest = max((stream.longest_stall for stream in crowd.streams()), default=0.0)
-        tokens = sum(len(stream.tokens) for stream in crowd.streams())
-        _show(f"{len(crowd.asked)} streams were asked, {tokens} tokens came, the longest wait was {longest:.1f} s")
     finally:
         cluster.disconnect()
         with suppress(CommandError):
             cluster.moe_local("down")
-    return [*found, none_of("leaked processes", [f"pid {pid} still runs" for pid in watched.left()])]
+    left = [f"pid {pid} still runs" for pid in watched.left()]
+    return Outcome(
+        seed=options.seed,
+        struck=chaos.counts,
+        refused=chaos.refused,
+        moments=chaos.moments,
+        longest_wait=max((stream.longest_stall for stream in crowd.streams()), default=0.0),
+        promises=[*found, none_of("leaked processes", [*too_many, *left])],
+    )
+
+
+def _chaos(options: argparse.Namespace, deployed: Deployed, watched: Watched, crowd: Crowd) -> Chaos:
+    gateway = _gateway(deployed)
+    scene = Scene(
+        deployed=deployed,
+        hand=Hand(deployed.cluster),
+        dice=random.Random(options.seed),
+        gateway_node=str(gateway["spec"]["nodeName"]),
+    )
+    process = listener(str(gateway["status"]["podIP"]), urlsplit(deployed.url()).port or 80)
+    return Chaos(scene=scene, watched=watched, kinds=options.only, gateway=process, crowd=crowd, show=_show)
+
+
+def _leaks(cluster: Cluster, before: int) -> list[str]:
+    """Processes that the nodes run beyond those of the beginning, once pods that were told to end had time to."""
+
+    def look() -> Answer:
+        now = number_of_processes(cluster.state)
+        return Answer(done=now <= before, text=f"{now} processes, {before} in the beginning")
+
+    try:
+        wait_for("as few processes as before", look, timeout=GRACE_LIMIT_S, show=lambda _: None)
+    except NeverHappened as error:
+        return [str(error)]
+    return []
 
 
 def _rest(deployed: Deployed) -> str:

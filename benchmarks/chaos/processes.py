@@ -1,24 +1,39 @@
-"""Which processes belong to a cluster, and which of them is the gateway. Reads /proc."""
+"""Which processes belong to a cluster, and what each of them is. Reads /proc alone."""
 
 import os
 import socket
 from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from benchmarks.failover.cpu import read_processes
+from benchmarks.chaos.memory import Size, sizes_of
+from benchmarks.failover.cpu import read_processes, roles
+from benchmarks.failover.kills import Hand
+from demo.cluster import Cluster
+from moe_local.nodes.addresses import loopback
 from moe_local.process import Records
 from moe_local.state import State
 
 LISTEN = "0A"
+OPERATOR_PORT = 8081
+"""Of its health, in manifests/40-operator.yaml: no other kind of pod has it."""
+SHOWN = ("gateway", "operator", "supervisor", "fork server", "rank", "nodes")
 
 
-def places(root: Path, gateway: int | None) -> dict[str, int | None]:
+def places(root: Path, gateway: int) -> dict[str, int | None]:
     """The nodes' daemon, the gateway, and everything else below the daemon by its number."""
-    found = Records(State(root).processes).read("nodes")
-    if found is None:
+    daemon = _daemon(root)
+    if daemon is None:
         return {}
-    others = {f"process {pid}": pid for pid in below(found.pid) if pid != gateway}
-    return {"nodes": found.pid, "gateway": gateway, **others}
+    others = {f"process {pid}": pid for pid in below(daemon) if pid != gateway}
+    return {"nodes": daemon, "gateway": gateway, **others}
+
+
+def number_of_processes(root: Path) -> int:
+    """How many processes run below the nodes' daemon: pods, and what they are started by."""
+    daemon = _daemon(root)
+    return 0 if daemon is None else len(below(daemon))
 
 
 def below(root: int) -> set[int]:
@@ -33,19 +48,40 @@ def below(root: int) -> set[int]:
     return found
 
 
-def listener(address: str, port: int) -> int | None:
-    """The process that accepts connections at ip:port."""
-    wanted = f"{int.from_bytes(socket.inet_aton(address), 'little'):08X}:{port:04X}"
+def sizes(cluster: Cluster, hand: Hand, gateway: int) -> dict[str, Size]:
+    """The memory of each role now; of the control plane, which is not ours, none."""
+    named = roles(cluster, hand.drivers())
+    operators = _holders(lambda place: place.endswith(f":{OPERATOR_PORT:04X}"))
+    named |= dict.fromkeys(operators & named.keys(), "operator") | {gateway: "gateway"}
+    return sizes_of(named, SHOWN)
+
+
+def listener(address: str, port: int) -> int:
+    """The process that accepts connections at the port of a pod's address. LookupError when none does."""
+    wanted = f"{int.from_bytes(socket.inet_aton(loopback(address)), 'little'):08X}:{port:04X}"
+    found = _holders(lambda place: place == wanted)
+    if not found:
+        raise LookupError(f"no process listens at port {port} of the pod at {address}; see `moe-local status`")
+    return min(found)
+
+
+def _daemon(root: Path) -> int | None:
+    found = Records(State(root).processes).read("nodes")
+    return None if found is None else found.pid
+
+
+def _holders(is_meant: Callable[[str], bool]) -> set[int]:
+    """Processes with a listening socket whose place, in the kernel's hexadecimal, is meant."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    inodes = {f"socket:[{row[9]}]" for row in rows if row[1] == wanted and row[3] == LISTEN}
-    return next((pid for pid in read_processes() if inodes & _files(pid)), None)
+    inodes = {f"socket:[{row[9]}]" for row in rows if row[3] == LISTEN and is_meant(row[1])}
+    return {pid for pid in read_processes() if inodes & _files(pid)}
 
 
 def _files(pid: int) -> set[str]:
-    folder, found = Path(f"/proc/{pid}/fd"), set()
-    try:
-        for entry in folder.iterdir():
-            found.add(os.readlink(entry))
-    except OSError:
-        return set()
+    """What a process has open, without what it closes meanwhile."""
+    found = set()
+    with suppress(OSError):
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                found.add(os.readlink(entry))
     return found

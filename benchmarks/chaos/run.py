@@ -2,14 +2,16 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httpx
 
 from benchmarks.chaos.faults import KINDS, Scene, Strike, patch_failover
 from benchmarks.chaos.manifest import cleared
-from benchmarks.chaos.processes import places
+from benchmarks.chaos.memory import Moment
+from benchmarks.chaos.processes import places, sizes
+from benchmarks.failover.crowd import Crowd
 from benchmarks.soak.processes import Watched
 from demo.cluster import CommandError
 from demo.observe import Seat, list_stages
@@ -18,8 +20,9 @@ from moe_local.errors import LocalError
 Show = Callable[[str], None]
 LEAST_SEATS = 2
 """So many seats of each stage serve at any moment: they have room for all experts and lanes."""
-PAUSE_S = (0.5, 4.0)
+PAUSE_S = (0.3, 2.7)
 LASTS_S = (2.0, 15.0)
+MOMENT_STRIKES = 50
 READ_ERRORS = (httpx.HTTPError, CommandError)
 TRIES = 60
 RETRY_S = 1.0
@@ -32,22 +35,44 @@ class Chaos:
     scene: Scene
     watched: Watched
     kinds: Sequence[str]
-    gateway: int | None
+    gateway: int
     """Its process."""
+    crowd: Crowd
     show: Show
+    began: float = field(default_factory=time.monotonic)
+    moments: list[Moment] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    num_told: int = 0
     open: list[tuple[float, Strike]] = field(default_factory=list)
 
     def run(self, number: int, until: float) -> None:
         """So many strikes, unless `until` comes first."""
         dice = self.scene.dice
+        self.remember()
         while self.counts.total() < number and time.monotonic() < until:
             self._undo_due(time.monotonic())
             self._strike()
             self._look()
+            self._tell_failures()
+            if self.counts.total() >= self.moments[-1].strikes + MOMENT_STRIKES:
+                self.remember()
             time.sleep(dice.uniform(*PAUSE_S))
         self.undo_all()
+
+    def remember(self) -> None:
+        """Note, and say, how far it is and how much memory everything has."""
+        streams = self.crowd.streams()
+        moment = Moment(
+            strikes=self.counts.total(),
+            minutes=(time.monotonic() - self.began) / 60,
+            streams=len(streams),
+            failed=len(self.crowd.failed()),
+            tokens=sum(len(stream.tokens) for stream in streams),
+            sizes=sizes(self.scene.cluster, self.scene.hand, self.gateway),
+        )
+        self.moments.append(moment)
+        self.show(f"{moment.told()}; {told(self.counts, self.refused)}")
 
     def undo_all(self) -> None:
         """Whatever is still broken is repaired, and declared well."""
@@ -97,6 +122,12 @@ class Chaos:
                 insist(lambda: patch_failover(self.scene, {"cleared": cleared()}))
                 self.open.remove((when, strike))
 
+    def _tell_failures(self) -> None:
+        failed = self.crowd.failed()
+        for line in failed[self.num_told :]:
+            self.show(f"  FAILED {line}")
+        self.num_told = len(failed)
+
     def _look(self) -> None:
         self.watched.look(time.monotonic(), places(self.scene.cluster.state, self.gateway))
 
@@ -117,3 +148,10 @@ def serving_ranks(scene: Scene) -> set[int]:
     """Ranks that serve, in the stages' own status."""
     stages = list_stages(scene.cluster, scene.deployed.name)
     return {one.rank for stage in stages for one in stage.status.ranks if one.state == "serving"}
+
+
+def told(counts: Mapping[str, int], refused: Mapping[str, int]) -> str:
+    """How often each kind struck, for people."""
+    struck = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+    missed = ", ".join(f"{name} {count}" for name, count in sorted(refused.items()))
+    return f"struck: {struck}" + (f"; not done: {missed}" if missed else "")

@@ -1,8 +1,5 @@
 """What must hold after chaos, and whether it does."""
 
-from collections import Counter
-from collections.abc import Mapping
-
 from benchmarks.chaos.run import Chaos
 from benchmarks.failover.crowd import Crowd, wrong_tokens
 from benchmarks.soak.report import Promise, flatness, memory_of, none_of
@@ -26,10 +23,3 @@ def promises(
         none_of("still degraded", [degraded] if degraded else []),
         flatness(memory),
     ]
-
-
-def told(counts: Mapping[str, int], refused: Counter[str]) -> str:
-    """How often each kind struck, for people."""
-    struck = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
-    missed = ", ".join(f"{name} {count}" for name, count in sorted(refused.items()))
-    return f"{sum(counts.values())} strikes: {struck}" + (f"; not done: {missed}" if missed else "")
