@@ -60,7 +60,8 @@ class Outcome:
                 (role, *sizes, f"{max(one.sizes[role].largest for one in self.moments if role in one.sizes):.1f}")
             )
         head = ("processes", "first, MiB each", "last, MiB each", "largest ever seen")
-        return "## Memory\n\n" + _table(head, sorted(rows))
+        told = "Pages of a process's own, the mean of all processes of a kind."
+        return f"## Memory\n\n{told}\n\n" + _table(head, sorted(rows))
 
     def _course(self) -> str:
         roles = list(self.moments[0].sizes)

@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from benchmarks.chaos.memory import Moment, Size, sizes_of
+from benchmarks.chaos.memory import Moment, Size, private_mib, sizes_of
 from benchmarks.chaos.report import Outcome
 from benchmarks.soak.report import none_of
 
@@ -53,3 +53,10 @@ def test_sizes_are_by_role_in_the_order_asked_for_and_without_roles_that_nobody_
     assert list(found) == ["nodes", "rank"]
     assert found["rank"].processes == 1
     assert found["rank"].mean == found["rank"].largest > 10
+
+
+def test_only_a_processs_own_pages_count_as_its_memory() -> None:
+    before = private_mib(os.getpid())
+    kept = b"x" * (32 << 20)
+    assert 31 < private_mib(os.getpid()) - before < 40, len(kept)
+    assert private_mib(-1) == 0.0
