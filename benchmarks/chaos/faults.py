@@ -45,8 +45,6 @@ class Strike:
     taken: tuple[Seat, ...]
     strike: Callable[[], object]
     undo: Undo | None = None
-    is_long: bool = False
-    """Takes seconds of everything: rarely."""
 
 
 Kind = Callable[[Scene, Sequence[Seat]], Strike]
@@ -175,9 +173,7 @@ def operator(scene: Scene, seats: Sequence[Seat]) -> Strike:
 
 def api_server(scene: Scene, seats: Sequence[Seat]) -> Strike:
     restart = ("plane", "restart", "apiserver", "--kill")
-    return Strike(
-        words="the API server is killed", taken=(), strike=lambda: scene.cluster.moe_local(*restart), is_long=True
-    )
+    return Strike(words="the API server is killed", taken=(), strike=lambda: scene.cluster.moe_local(*restart))
 
 
 def patch_failover(scene: Scene, fields: dict[str, object]) -> None:
