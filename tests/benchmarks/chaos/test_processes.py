@@ -1,9 +1,14 @@
 import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from benchmarks.chaos.processes import below, listener
+from benchmarks.chaos.processes import below, listener, number_of_processes
+from moe_local.process import Records, identify
+from moe_local.state import State
 
 
 def test_who_listens_at_a_pods_address_is_found_at_the_loopback_address_that_stands_for_it() -> None:
@@ -21,3 +26,17 @@ def test_nobody_at_the_address_is_an_error_so_that_nothing_is_left_unwatched() -
 def test_a_process_is_below_its_parent_and_not_below_itself() -> None:
     assert os.getpid() in below(os.getppid())
     assert os.getpid() not in below(os.getpid())
+
+
+def test_a_process_that_is_left_below_the_nodes_daemon_is_counted(tmp_path: Path) -> None:
+    here = identify(os.getpid())
+    assert here is not None
+    State(tmp_path).create()
+    Records(State(tmp_path).processes).write("nodes", here)
+    before = number_of_processes(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE):
+        assert number_of_processes(tmp_path) == before + 1
+
+
+def test_where_no_cluster_runs_nothing_is_left(tmp_path: Path) -> None:
+    assert number_of_processes(tmp_path) == 0
