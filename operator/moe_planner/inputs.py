@@ -28,6 +28,11 @@ class NodePlace:
     rack: str = ""
     zone: str = ""
 
+    @property
+    def rack_in_zone(self) -> str:
+        """Both in one word, since zones may call their racks alike; "" where nobody said."""
+        return f"{self.zone}/{self.rack}" if self.rack or self.zone else ""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:

@@ -80,7 +80,7 @@ def grown_nodes(hardware: Hardware, degrees: Degrees, kept: Sequence[Mapping[str
 
 def racks_of(hardware: Hardware) -> dict[str, str]:
     """Node -> its zone and rack in one word, "" where nobody said."""
-    return {node: f"{place.zone}/{place.rack}" if place.rack or place.zone else "" for node, place in _places(hardware)}
+    return {node: place.rack_in_zone for node, place in _places(hardware)}
 
 
 def topology_notes(hardware: Hardware, layouts: tuple[Layout, ...]) -> tuple[str, ...]:

@@ -6,9 +6,12 @@ from typing import Any
 
 from moe_api.notes import accepted_spec
 from moe_api.stage import MoEStage
+from moe_operator import resources
 from moe_operator.api import Json
 from moe_operator.errors import Unavailable
 from tests.moe_operator.world import World
+
+CORDON = {"unschedulable": True}
 
 
 def two_pods_a_stage(spec: Json) -> None:
@@ -108,6 +111,48 @@ async def test_a_lost_copy_is_made_again_and_given_up_when_its_gpu_is_back() -> 
 
     assert await hosts(world) == planned
     assert (await world.conditions())["Degraded"] == "False Healthy"
+
+
+def in_racks(world: World, racks: str) -> None:
+    """node-0 stands in the rack named by the first letter, and so on."""
+    for number, rack in enumerate(racks):
+        world.api.put(resources.NODES, {"metadata": {"name": f"node-{number}", "labels": {"rack": rack}}})
+
+
+def one_gpu_a_pod(spec: Json) -> None:
+    spec["hardware"] |= {"nodes": 8, "gpusPerNode": 1, "rackLabel": "rack"}
+    spec["experts"] = {"copies": 2}
+
+
+async def test_a_copy_is_made_again_in_another_rack_than_the_one_that_is_left() -> None:
+    world = World(one_gpu_a_pod)
+    in_racks(world, "aabbccdd-")
+    await world.settle()
+    planned = await hosts(world)
+    assert {expert: planned[expert] for expert in range(4)} == {0: [0, 2], 1: [1, 3], 2: [2, 0], 3: [3, 1]}
+
+    world.bad_gpus["node-2", 0] = "XID 79"
+    await world.settle()
+
+    # Rank 1 holds as much as rank 3 and has the lower number, but it shares the rack of rank 0.
+    assert await hosts(world) == planned | {0: [0, 3], 2: [0, 3]}
+
+
+async def test_racks_are_those_of_the_nodes_that_the_pods_run_on() -> None:
+    world = World(one_gpu_a_pod)
+    in_racks(world, "aabbccddb")
+    await world.settle()
+    planned = await hosts(world)
+    world.api.put(resources.NODES, {"metadata": {"name": "node-1", "labels": {"rack": "a"}}, "spec": CORDON})
+    await world.delete_pod("small-r0-s00-p1-a0")
+    await world.settle()
+    assert [rank.node for rank in (await world.stages())[0].status.ranks] == ["node-0", "node-8", "node-2", "node-3"]
+
+    world.bad_gpus["node-2", 0] = "XID 79"
+    await world.settle()
+
+    # Rank 1 was to be in the rack of rank 0, and is not.
+    assert await hosts(world) == planned | {0: [0, 1], 2: [0, 3]}
 
 
 async def test_only_so_many_copies_load_at_a_time() -> None:

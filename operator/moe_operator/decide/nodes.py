@@ -44,6 +44,13 @@ def places_of(nodes: Iterable[Node], hardware: HardwareSpec) -> tuple[NodePlace,
     return places if any(place != NodePlace() for place in places) else ()
 
 
+def racks_of(nodes: Iterable[Node], hardware: HardwareSpec) -> dict[str, str]:
+    """Node -> its zone and rack in one word, "" where nobody said; of every node there is, planned for or not."""
+    known = tuple(nodes)
+    places = places_of(known, hardware) or (NodePlace(),) * len(known)
+    return {node.name: place.rack_in_zone for node, place in zip(known, places, strict=True)}
+
+
 def gpu_types_of(nodes: Iterable[Node]) -> dict[str, str]:
     """What each node's labels call its GPUs, "" where they say nothing."""
     return {node.name: next((node.labels[key] for key in GPU_LABELS if key in node.labels), "") for node in nodes}

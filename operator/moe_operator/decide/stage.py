@@ -21,6 +21,7 @@ from moe_operator.decide.lanes import Drain, drain
 from moe_operator.decide.leaving import evacuated_nodes
 from moe_operator.decide.loads import known_rates
 from moe_operator.decide.masks import new_masks
+from moe_operator.decide.nodes import racks_of
 from moe_operator.decide.relocations import relocations
 from moe_operator.decide.seats import Seats, find_seats, is_node_lost, node_rank_of
 from moe_operator.decide.words import (
@@ -105,8 +106,22 @@ def _towards_home(seats: Seats, layout: StageLayout, evidence: Evidence) -> Stag
     stepped = home(
         layout, planned, available=able, leaving=leaving, loaded=_loaded(seats), room=room_left, at_once=at_once
     )
-    rates = known_rates(seats.snapshot.stage)
-    return restored(stepped, planned, room_left, usable=able - leaving, at_once=at_once, rates=rates)
+    again = restored(
+        _where_it_runs(stepped, seats),
+        planned,
+        room_left,
+        usable=able - leaving,
+        at_once=at_once,
+        rates=known_rates(seats.snapshot.stage),
+        racks=racks_of(seats.snapshot.nodes.values(), seats.snapshot.accepted.hardware),
+    )
+    return replace(again, seats=stepped.seats)
+
+
+def _where_it_runs(layout: StageLayout, seats: Seats) -> StageLayout:
+    """With the nodes that the pods are on instead of those that the plan prefers: that is what copies die with."""
+    nodes = {node_rank: pod.node for node_rank, pod in seats.pods.items() if pod is not None and pod.node is not None}
+    return replace(layout, seats=tuple(replace(seat, node=nodes.get(seat.pod, seat.node)) for seat in layout.seats))
 
 
 def _room(seats: Seats) -> Room:
