@@ -78,16 +78,22 @@ class Cluster:
 
     def patch(self, kind: str, name: str, change: Json) -> None:
         """A merge patch of one object, without a command being started."""
-        headers = {"Content-Type": "application/merge-patch+json"}
-        answer = self._client.patch(self._path(kind, name), content=json.dumps(change), headers=headers)
-        if answer.is_error:
-            raise CommandError(f"the patch of {kind}/{name} was refused: {answer.text}")
+        self.order("PATCH", self._path(kind, name), change=change)
 
     def delete_all(self, kind: str, labels: Mapping[str, str]) -> None:
         """Every object of a kind that carries `labels`, at once and without grace."""
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
-        params = {"labelSelector": selector, "gracePeriodSeconds": "0"}
-        self._client.delete(self._path(kind), params=params).raise_for_status()
+        self.order("DELETE", self._path(kind), params={"labelSelector": selector, "gracePeriodSeconds": "0"})
+
+    def order(
+        self, method: str, path: str, *, params: Mapping[str, str] | None = None, change: Json | None = None
+    ) -> None:
+        """A write to any path of the API server, a merge patch where there is a change. CommandError when refused."""
+        headers = {"Content-Type": "application/merge-patch+json"} if change else {}
+        content = json.dumps(change) if change else None
+        answer = self._client.request(method, path, params=params, content=content, headers=headers)
+        if answer.is_error:
+            raise CommandError(f"{method} {path} was refused: {answer.text}")
 
     def watch(self, kind: str, labels: Mapping[str, str] | None = None) -> Iterator[Json]:
         """Every object of a kind as it is now, and then each change as it comes: {"type": ..., "object": ...}."""

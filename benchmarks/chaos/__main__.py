@@ -19,6 +19,7 @@ from rich.table import Table
 
 from benchmarks.chaos.faults import KINDS, Scene
 from benchmarks.chaos.manifest import GPUS_PER_NODE, NODES, write_manifest
+from benchmarks.chaos.means import Means
 from benchmarks.chaos.processes import listener, number_of_processes
 from benchmarks.chaos.report import Outcome
 from benchmarks.chaos.run import Chaos
@@ -114,6 +115,7 @@ def _chaos(options: argparse.Namespace, deployed: Deployed, watched: Watched, cr
     scene = Scene(
         deployed=deployed,
         hand=Hand(deployed.cluster),
+        means=Means(deployed.cluster),
         dice=random.Random(options.seed),
         gateway_node=str(gateway["spec"]["nodeName"]),
     )

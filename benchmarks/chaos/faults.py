@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from benchmarks.chaos.means import Means
 from benchmarks.failover.cpu import read_processes
 from benchmarks.failover.kills import Hand
 from demo.cluster import Cluster
@@ -26,6 +27,7 @@ class Scene:
 
     deployed: Deployed
     hand: Hand
+    means: Means
     dice: random.Random
     gateway_node: str
     """Where the gateway runs, whose own streams would break with it."""
@@ -90,11 +92,10 @@ def two_at_once(scene: Scene, seats: Sequence[Seat]) -> Strike:
 
 def slow(scene: Scene, seats: Sequence[Seat]) -> Strike:
     seat = scene.dice.choice(seats)
-    place = (seat.node, str(seat.gpu))
     return Strike(
         words=f"GPU of rank {seat.rank} is slow",
         taken=(seat,),
-        strike=lambda: scene.cluster.moe_local("gpu", "fail", *place, "--how", "slow"),
+        strike=lambda: scene.means.slow_down(seat),
         undo=lambda: scene.hand.heal(seat),
     )
 
@@ -102,22 +103,21 @@ def slow(scene: Scene, seats: Sequence[Seat]) -> Strike:
 def reported(scene: Scene, seats: Sequence[Seat]) -> Strike:
     seat = scene.dice.choice(seats)
     how = scene.dice.choice(("condition", "taint", "allocatable", "resource"))
-    place = (seat.node, str(seat.gpu))
     return Strike(
         words=f"GPU of rank {seat.rank} is reported bad by {how}",
         taken=(seat,),
-        strike=lambda: scene.cluster.moe_local("gpu", "report", *place, "--as", how),
-        undo=lambda: scene.cluster.moe_local("gpu", "report", *place, "--clear"),
+        strike=lambda: scene.means.gpu(seat, f"report/{how}"),
+        undo=lambda: scene.means.gpu(seat, "clear"),
     )
 
 
 def pod(scene: Scene, seats: Sequence[Seat]) -> Strike:
     chosen = scene.dice.choice(seats)
-    delete = ("delete", "pod", chosen.pod, "--wait=false", f"--grace-period={scene.dice.choice((0, 1, 30))}")
+    grace_s = scene.dice.choice((0, 1, 30))
     return Strike(
         words=f"pod {chosen.pod} is deleted",
         taken=_of_pod(chosen, seats),
-        strike=lambda: scene.cluster.kubectl(*delete),
+        strike=lambda: scene.means.delete_pod(chosen.pod, grace_s),
     )
 
 
@@ -134,15 +134,15 @@ def supervisor(scene: Scene, seats: Sequence[Seat]) -> Strike:
 
 
 def power(scene: Scene, seats: Sequence[Seat]) -> Strike:
-    return _node(scene, seats, "loses power", ("stop",), ("start",))
+    return _node(scene, seats, "loses power", "stop", "start")
 
 
 def cut_from_peers(scene: Scene, seats: Sequence[Seat]) -> Strike:
-    return _node(scene, seats, "is cut off from its peers", ("partition", "--from", "peers"), ("rejoin",))
+    return _node(scene, seats, "is cut off from its peers", "partition/peers", "rejoin")
 
 
 def cut_from_api(scene: Scene, seats: Sequence[Seat]) -> Strike:
-    return _node(scene, seats, "is cut off from the API server", ("partition", "--from", "api"), ("rejoin",))
+    return _node(scene, seats, "is cut off from the API server", "partition/api", "rejoin")
 
 
 def cordon(scene: Scene, seats: Sequence[Seat]) -> Strike:
@@ -150,8 +150,8 @@ def cordon(scene: Scene, seats: Sequence[Seat]) -> Strike:
     return Strike(
         words=f"{chosen.node} is cordoned",
         taken=_of_node(chosen, seats),
-        strike=lambda: scene.cluster.moe_local("kubectl", "cordon", chosen.node),
-        undo=lambda: scene.cluster.moe_local("kubectl", "uncordon", chosen.node),
+        strike=lambda: scene.means.cordon(chosen.node, True),
+        undo=lambda: scene.means.cordon(chosen.node, False),
     )
 
 
@@ -167,13 +167,11 @@ def evacuate(scene: Scene, seats: Sequence[Seat]) -> Strike:
 
 
 def operator(scene: Scene, seats: Sequence[Seat]) -> Strike:
-    delete = ("-n", "moe-system", "delete", "pods", "--all", "--wait=false", "--grace-period=0", "--force")
-    return Strike(words="the operator is killed", taken=(), strike=lambda: scene.cluster.moe_local("kubectl", *delete))
+    return Strike(words="the operator is killed", taken=(), strike=scene.means.kill_operator)
 
 
 def api_server(scene: Scene, seats: Sequence[Seat]) -> Strike:
-    restart = ("plane", "restart", "apiserver", "--kill")
-    return Strike(words="the API server is killed", taken=(), strike=lambda: scene.cluster.moe_local(*restart))
+    return Strike(words="the API server is killed", taken=(), strike=scene.means.kill_api_server)
 
 
 def patch_failover(scene: Scene, fields: dict[str, object]) -> None:
@@ -201,13 +199,13 @@ KINDS: dict[str, tuple[int, Kind]] = {
 """Every kind with how often it comes, by name."""
 
 
-def _node(scene: Scene, seats: Sequence[Seat], words: str, down: tuple[str, ...], up: tuple[str, ...]) -> Strike:
+def _node(scene: Scene, seats: Sequence[Seat], words: str, down: str, up: str) -> Strike:
     chosen = scene.dice.choice([seat for seat in seats if seat.node != scene.gateway_node])
     return Strike(
         words=f"{chosen.node} {words}",
         taken=_of_node(chosen, seats),
-        strike=lambda: scene.cluster.moe_local("node", down[0], chosen.node, *down[1:]),
-        undo=lambda: scene.cluster.moe_local("node", *up, chosen.node),
+        strike=lambda: scene.means.node(chosen.node, down),
+        undo=lambda: scene.means.node(chosen.node, up),
     )
 
 

@@ -20,7 +20,8 @@ from moe_local.errors import LocalError
 Show = Callable[[str], None]
 LEAST_SEATS = 2
 """So many seats of each stage serve at any moment: they have room for all experts and lanes."""
-PAUSE_S = (0.3, 2.7)
+PAUSE_S = (0.3, 2.3)
+NOTHING_FITS_S = 0.2
 LASTS_S = (2.0, 15.0)
 MOMENT_STRIKES = 50
 READ_ERRORS = (httpx.HTTPError, CommandError)
@@ -52,12 +53,12 @@ class Chaos:
         self.remember()
         while self.counts.total() < number and time.monotonic() < until:
             self._undo_due(time.monotonic())
-            self._strike()
+            struck = self._strike()
             self._look()
             self._tell_failures()
             if self.counts.total() >= self.moments[-1].strikes + MOMENT_STRIKES:
                 self.remember()
-            time.sleep(dice.uniform(*PAUSE_S))
+            time.sleep(dice.uniform(*PAUSE_S) if struck else NOTHING_FITS_S)
         self.undo_all()
 
     def remember(self) -> None:
@@ -79,26 +80,28 @@ class Chaos:
         self._undo_due(float("inf"))
         insist(lambda: patch_failover(self.scene, {"cleared": cleared()}))
 
-    def _strike(self) -> None:
+    def _strike(self) -> bool:
+        """Whether there was room for what chance had chosen, and it was done."""
         seats = self._usable()
         if not seats:
-            return
+            return False
         weights = [KINDS[name][0] for name in self.kinds]
         (name,) = self.scene.dice.choices(self.kinds, weights)
         try:
             strike = KINDS[name][1](self.scene, seats)
             if not self._leaves_room(strike, seats):
-                return
+                return False
             self.show(f"{self.counts.total() + 1}: {strike.words}")
             strike.strike()
-        except (LocalError, CommandError, LookupError, ProcessLookupError) as error:
+        except (*READ_ERRORS, LocalError, LookupError, ProcessLookupError) as error:
             # What is struck may just have gone by itself.
             self.refused[name] += 1
-            self.show(f"  not done: {str(error).splitlines()[0]}")
-            return
+            self.show(f"  not done: {error}"[:200])
+            return False
         self.counts[name] += 1
         if strike.undo is not None:
             self.open.append((time.monotonic() + self.scene.dice.uniform(*LASTS_S), strike))
+        return True
 
     def _usable(self) -> list[Seat]:
         """Seats that serve, by the operator's word, and are not struck; none while nothing can be read."""
