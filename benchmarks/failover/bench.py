@@ -3,7 +3,8 @@
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from benchmarks.failover.crowd import Asked, Crowd, wrong_tokens
 from benchmarks.failover.journal import Journal
@@ -33,6 +34,10 @@ class Bench:
     dice: random.Random
     show: Show
     began: float = field(default_factory=time.monotonic)
+
+    def at(self, num_streams: int) -> Self:
+        """The same under another load."""
+        return replace(self, num_streams=num_streams)
 
     def crowd(self, part: str) -> Crowd:
         """The load of a part, with names that tell it from other runs' in the gateway's log."""

@@ -24,6 +24,7 @@ def rest(bench: Bench, part: str, seconds: float) -> None:
         bench.journal.add(
             "calm",
             part=part,
+            streams=bench.num_streams,
             seconds=ended - began,
             tokens=num_tokens(streams, began, ended),
             between=sorted(inter_token_times(streams, began, ended)),

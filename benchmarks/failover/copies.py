@@ -1,45 +1,22 @@
-"""The part in which every expert has a second live host: the copies are asked for, and given up, while serving."""
-
-import time
+"""The part that asks for another number of live hosts of every expert, while nothing else happens."""
 
 from benchmarks.failover.bench import Bench
-from benchmarks.failover.killing import kill_ranks
-from demo.cluster import CommandError
 from demo.observe import read_deployment
+from demo.waiting import NeverHappened
 
-COPIES_LIMIT_S = 120.0
-
-
-def kill_with_copies(bench: Bench, *, number: int, until: float) -> None:
-    """Half of the kills by `exit`, half by `device`; nothing where copies cannot be had."""
-    halves = {"copies-exit": "exit", "copies-device": "device"}
-    if all(len(bench.journal.read("kill", part=part)) >= number // 2 for part in halves):
-        return
-    if not _ask_for(bench, 2):
-        return
-    for index, (part, how) in enumerate(halves.items()):
-        share = time.monotonic() + (until - time.monotonic()) / (len(halves) - index)
-        kill_ranks(bench, part, how, number=number // 2, until=share)
+LIMIT_S = 90.0
 
 
-def give_up_copies(bench: Bench) -> None:
-    """Back to one host each."""
-    _ask_for(bench, 1)
-
-
-def _ask_for(bench: Bench, copies: int) -> bool:
+def host_often(bench: Bench, copies: int) -> None:
+    """Until every expert has so many hosts. Raises NeverHappened where that does not come about."""
     cluster, name = bench.deployed.cluster, bench.deployed.name
-    began = time.monotonic()
-    try:
-        cluster.patch("moedeployments", name, {"spec": {"experts": {"copies": copies}}})
-    except CommandError as error:
-        bench.show(str(error))
-        return False
+    cluster.patch("moedeployments", name, {"spec": {"experts": {"copies": copies}}})
 
     def has_them() -> bool:
         found = read_deployment(cluster, name)
-        return found is not None and found.status.coverage >= copies
+        return found is not None and found.status.coverage == copies
 
-    took = bench.wait_until(f"every expert has {copies} hosts", has_them, COPIES_LIMIT_S)
-    bench.journal.add("copies", copies=copies, took=took, at=began - bench.began)
-    return took is not None
+    took = bench.wait_until(f"every expert has {copies} hosts", has_them, LIMIT_S)
+    bench.journal.add("copies", copies=copies, took=took)
+    if took is None:
+        raise NeverHappened(f"not every expert had {copies} hosts within {LIMIT_S:g} s")

@@ -9,9 +9,10 @@ from benchmarks.failover.crowd import Asked, Crowd
 from benchmarks.failover.journal import Record
 from benchmarks.failover.kills import Kill, choose
 from benchmarks.failover.phases import phases
-from benchmarks.failover.stalls import bins, is_through, longest_gap, num_tokens, spread
-from demo.observe import Seat
+from benchmarks.failover.stalls import arrivals_until, bins, is_through, longest_gap, num_tokens, spread
 
+Heads = dict[int, frozenset[int]]
+"""The lanes of each rank."""
 WINDOW_S = 6.0
 """In which a failure's effect is looked for, and until the next failure."""
 BEFORE_S = 1.0
@@ -36,14 +37,19 @@ def kill_ranks(bench: Bench, part: str, how: str, *, number: int, until: float) 
             kills += 1
         ended = time.monotonic()
         tokens = num_tokens(crowd.streams(), began, ended)
-        bench.journal.add("under", part=part, kills=kills, seconds=ended - began, tokens=tokens)
+        bench.journal.add(
+            "under", part=part, streams=bench.num_streams, kills=kills, seconds=ended - began, tokens=tokens
+        )
         bench.judge(part, crowd)
 
 
 def _kill(bench: Bench, crowd: Crowd, part: str, how: str) -> None:
     seats = bench.deployed.seats()
     hit = [record["rank"] for record in bench.journal.read("kill", part=part)]
-    seat = choose(seats, hit, bench.dice)
+    heads = {one.rank: frozenset(one.lanes) for one in seats}
+    now = time.monotonic()
+    lanes = frozenset(lane for one in crowd.running() for lane in bench.lanes_of(one, now, heads))
+    seat = choose(seats, hit, lanes, bench.dice)
     time.sleep(BEFORE_S)
     running = crowd.running()
     kill = bench.hand.fail(seat, how)
@@ -53,8 +59,8 @@ def _kill(bench: Bench, crowd: Crowd, part: str, how: str) -> None:
         lambda: all(is_through(one.stream, kill.at) for one in running) and _is_over(bench, kill),
         THROUGH_LIMIT_S,
     )
-    record = _look(bench, crowd, running, kill, seats)
-    bench.journal.add("kill", part=part, **record)
+    record = _look(bench, crowd, running, kill, heads)
+    bench.journal.add("kill", part=part, streams=bench.num_streams, **record)
     own, others = spread(record["own"]), spread(record["others"])
     bench.show(f"{part} of rank {seat.rank}: its lane waited {own}, others {others}")
 
@@ -63,13 +69,12 @@ def _is_over(bench: Bench, kill: Kill) -> bool:
     return phases(kill, bench.seen, None).load is not None
 
 
-def _look(bench: Bench, crowd: Crowd, running: Sequence[Asked], kill: Kill, seats: Sequence[Seat]) -> Record:
-    heads = {seat.rank: frozenset(seat.lanes) for seat in seats}
-    lanes, ended = frozenset(kill.seat.lanes), kill.at + WINDOW_S
+def _look(bench: Bench, crowd: Crowd, running: Sequence[Asked], kill: Kill, heads: Heads) -> Record:
+    lanes, ended, now = frozenset(kill.seat.lanes), kill.at + WINDOW_S, time.monotonic()
     own: list[tuple[float, float]] = []
     others: list[tuple[float, float]] = []
     for one in running:
-        gap = longest_gap(list(one.stream.arrivals), kill.at, ended)
+        gap = longest_gap(arrivals_until(one.stream, now), kill.at, ended)
         its = bench.lanes_of(one, kill.at, heads)
         if gap is None or not its:
             continue

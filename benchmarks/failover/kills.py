@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from demo.cluster import Cluster
@@ -46,14 +46,14 @@ class Hand:
         return [gpu.driver for gpu in found if gpu.driver is not None]
 
 
-def choose(seats: Sequence[Seat], hit: Sequence[int], dice: random.Random) -> Seat:
-    """A rank with an expert and a lane that was not hit before, in a stage that was hit least; by chance among those.
-
-    Raises ValueError where there is none left.
+def choose(seats: Sequence[Seat], hit: Sequence[int], lanes: Set[int], dice: random.Random) -> Seat:
+    """A rank with an expert and a lane that was not hit before: of one of `lanes`, those that streams are in, where
+    there is any; then in a stage that was hit least; by chance among those. Raises ValueError where none is left.
     """
     usable = [seat for seat in seats if seat.experts and seat.lanes and seat.rank not in hit]
     if not usable:
         raise ValueError(f"all {len(hit)} ranks that hold an expert and a lane were hit already; ask for fewer kills")
+    usable = [seat for seat in usable if lanes & set(seat.lanes)] or usable
     times = dict.fromkeys({seat.stage for seat in seats}, 0)
     for seat in seats:
         times[seat.stage] += seat.rank in hit

@@ -4,14 +4,24 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import httpx
+
 from benchmarks.failover.bench import Bench
 from benchmarks.failover.calm import rest
-from benchmarks.failover.copies import give_up_copies, kill_with_copies
+from benchmarks.failover.copies import host_often
 from benchmarks.failover.group import restart_group
 from benchmarks.failover.killing import kill_ranks
 from benchmarks.failover.planned import come_home, empty_nodes
+from benchmarks.failover.rebalance import rebalance
+from demo.cluster import CommandError
+from demo.waiting import NeverHappened
+from moe_local.errors import LocalError
 
 CALM_S = 24.0
+CALM_LIGHT_S = 12.0
+ERRORS = (CommandError, NeverHappened, LocalError, httpx.HTTPError, ValueError)
+"""That a part may end with, and the others go on."""
+MODES = ("warm", "cold")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,29 +35,79 @@ class Part:
     run: Callable[[float], None]
 
 
-def run_parts(bench: Bench, mode: str, *, number: int, until: float, wanted: Sequence[str] | None) -> None:
-    """All parts of a mode, or those `wanted`; each begins only while there is time."""
-    parts = [part for part in _parts(bench, number)[mode] if wanted is None or part.name in wanted]
+def run_parts(
+    bench: Bench,
+    parts: Sequence[Part],
+    *,
+    until: float,
+    after: Callable[[], object],
+) -> None:
+    """Each begins only while there is time; `after` is called when one has ended, however it did."""
     for index, part in enumerate(parts):
         now = time.monotonic()
+        if now > until:
+            bench.show(f"no time for {', '.join(one.name for one in parts[index:])}")
+            return
         left = sum(one.share for one in parts[index:])
-        bench.show(f"{part.name}, at most {(until - now) * part.share / left:.0f} s of {until - now:.0f} s")
-        part.run(now + (until - now) * part.share / left)
+        seconds = (until - now) * part.share / left
+        bench.show(f"{part.name}, at most {seconds:.0f} s of {until - now:.0f} s")
+        try:
+            part.run(now + seconds)
+        except ERRORS as error:
+            bench.journal.add("broken", part=part.name, error=f"{type(error).__name__}: {error}")
+            bench.show(f"{part.name} broke: {error}")
+        after()
 
 
-def _parts(bench: Bench, number: int) -> dict[str, list[Part]]:
-    half, few = max(1, number // 2), max(1, number // 8)
-    warm = [
-        Part(name="calm", share=0.5, run=lambda until: rest(bench, "calm", CALM_S)),
-        Part(name="exit", share=5, run=lambda until: kill_ranks(bench, "exit", "exit", number=half, until=until)),
-        Part(name="device", share=5, run=lambda until: kill_ranks(bench, "device", "device", number=half, until=until)),
-        Part(name="calm-again", share=0.5, run=lambda until: rest(bench, "calm-again", CALM_S)),
-        Part(name="hang", share=2, run=lambda until: kill_ranks(bench, "hang", "hang", number=few, until=until)),
-        Part(name="home", share=1, run=lambda until: come_home(bench, "home")),
-        Part(name="planned", share=1.5, run=lambda until: empty_nodes(bench, "planned", number=2, until=until)),
-        Part(name="copies", share=3, run=lambda until: kill_with_copies(bench, number=few * 2, until=until)),
-        Part(name="one-copy", share=0.5, run=lambda until: give_up_copies(bench)),
-        Part(name="group-warm", share=1, run=lambda until: restart_group(bench, "warm", number=2)),
+def parts_of(bench: Bench, mode: str, light: int, number: int) -> list[Part]:
+    """All of a mode: under the bench's load and, what can be seen only on a machine with room, under a `light` one.
+
+    `number` kills by exit and device in all, 3 of 5 of them under the first load.
+    """
+    if mode == "cold":
+        return [Part(name="group-cold", share=1, run=lambda until: restart_group(bench, "group-cold", "cold"))]
+    return [
+        *_failures(bench, "", CALM_S, 3 * number // 10, max(1, number // 8)),
+        *_light(bench.at(light), number),
+        Part(name="group-warm", share=2, run=lambda until: restart_group(bench, "group-warm", "warm")),
+        Part(name="planned", share=2, run=lambda until: empty_nodes(bench, "planned", number=1, until=until)),
+        *_copied(bench, bench.at(light), max(1, number // 16)),
+        Part(name="rebalance", share=2, run=lambda until: rebalance(bench, "rebalance")),
     ]
-    cold = [Part(name="group-cold", share=1, run=lambda until: restart_group(bench, "cold", number=1))]
-    return {"warm": warm, "cold": cold}
+
+
+def _light(bench: Bench, number: int) -> list[Part]:
+    few = max(1, number // 5)
+    return [
+        *_failures(bench, "light-", CALM_LIGHT_S, few, max(1, number // 16)),
+        Part(name="home", share=1, run=lambda until: come_home(bench, "home")),
+        Part(name="light-group-warm", share=2, run=lambda until: restart_group(bench, "light-group-warm", "warm")),
+    ]
+
+
+def _failures(bench: Bench, prefix: str, calm_s: float, each: int, few: int) -> list[Part]:
+    return [
+        Part(name=f"{prefix}calm", share=1, run=lambda until: rest(bench, f"{prefix}calm", calm_s)),
+        _kills(bench, f"{prefix}exit", "exit", each),
+        _kills(bench, f"{prefix}device", "device", each),
+        _kills(bench, f"{prefix}hang", "hang", few),
+    ]
+
+
+def _copied(bench: Bench, light: Bench, few: int) -> list[Part]:
+    return [
+        Part(name="copies", share=1, run=lambda until: host_often(bench, 2)),
+        *(
+            _kills(one, f"{prefix}copies-{how}", how, few)
+            for prefix, one in (("", bench), ("light-", light))
+            for how in ("exit", "device")
+        ),
+        Part(name="one-copy", share=1, run=lambda until: host_often(bench, 1)),
+    ]
+
+
+def _kills(bench: Bench, name: str, how: str, number: int) -> Part:
+    def run(until: float) -> None:
+        kill_ranks(bench, name, how, number=max(1, number), until=until)
+
+    return Part(name=name, share=0.4 * max(1, number), run=run)

@@ -9,7 +9,7 @@ from benchmarks.failover.killing import WINDOW_S
 from benchmarks.failover.stalls import inter_token_times, longest_per_window, num_tokens
 from demo.observe import Seat
 
-HOME_LIMIT_S = 120.0
+HOME_LIMIT_S = 60.0
 AFTERWARDS_S = 5.0
 LOOK_EVERY_S = 1.0
 
@@ -79,6 +79,7 @@ def _move(bench: Bench, crowd: Crowd, part: str, what: str, lanes: frozenset[int
         "planned",
         part=part,
         what=what,
+        streams=bench.num_streams,
         took=seconds,
         seconds=ended - began,
         tokens=num_tokens(crowd.streams(), began, ended),

@@ -17,6 +17,11 @@ def longest_gap(arrivals: Sequence[float], began: float, ended: float) -> tuple[
     return max(gaps, key=lambda gap: gap[1] - gap[0], default=None)
 
 
+def arrivals_until(stream: Stream, now: float) -> list[float]:
+    """The tokens' times; of a stream that still runs, also now, so that a wait which has no end yet counts."""
+    return [*stream.arrivals, *([] if stream.finish or stream.error else [now])]
+
+
 def is_through(stream: Stream, moment: float) -> bool:
     """Whether a stream has ended, or has a token that came after `moment`."""
     return bool(stream.finish or stream.error) or (bool(stream.arrivals) and stream.arrivals[-1] > moment)

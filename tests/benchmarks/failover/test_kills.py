@@ -11,21 +11,28 @@ from demo.observe import Seat
 from demo.streams import Prompt, Stream
 
 
-def seat(rank: int, stage: str, experts: tuple[int, ...] = (1,)) -> Seat:
-    return Seat(stage=stage, rank=rank, pod="p", node="n", gpu=0, incarnation=1, experts=experts, lanes=(0,))
+def seat(rank: int, stage: str, experts: tuple[int, ...] = (1,), lane: int = 0) -> Seat:
+    return Seat(stage=stage, rank=rank, pod="p", node="n", gpu=0, incarnation=1, experts=experts, lanes=(lane,))
 
 
 SEATS = [seat(0, "a"), seat(1, "a"), seat(2, "b"), seat(3, "b", experts=())]
+NO_LANES = frozenset[int]()
 
 
 def test_the_stage_that_was_hit_least_is_hit_next_and_never_an_empty_rank() -> None:
-    assert {choose(SEATS, [0], random.Random(seed)).rank for seed in range(9)} == {2}
+    assert {choose(SEATS, [0], NO_LANES, random.Random(seed)).rank for seed in range(9)} == {2}
 
 
 def test_nobody_is_hit_twice() -> None:
-    assert choose(SEATS, [0, 2], random.Random(0)).rank == 1
+    assert choose(SEATS, [0, 2], NO_LANES, random.Random(0)).rank == 1
     with pytest.raises(ValueError, match="ask for fewer kills"):
-        choose(SEATS, [0, 1, 2], random.Random(0))
+        choose(SEATS, [0, 1, 2], NO_LANES, random.Random(0))
+
+
+def test_a_rank_of_a_lane_with_streams_is_hit_while_there_is_one() -> None:
+    seats = [seat(0, "a", lane=0), seat(1, "a", lane=1), seat(2, "b", lane=1)]
+    assert choose(seats, [2], {1}, random.Random(0)).rank == 1
+    assert choose(seats, [1, 2], {1}, random.Random(0)).rank == 0
 
 
 def asked(*tokens: int, finish: str = "") -> Asked:

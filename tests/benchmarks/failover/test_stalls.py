@@ -25,6 +25,11 @@ def test_a_stream_is_through_when_it_has_a_later_token_or_has_ended() -> None:
     assert stalls.is_through(stream(1.0, finish="stop"), 2.0)
 
 
+def test_a_wait_without_an_end_counts_until_now() -> None:
+    assert stalls.arrivals_until(stream(1.0, 2.0), 9.0) == [1.0, 2.0, 9.0]
+    assert stalls.arrivals_until(stream(1.0, 2.0, finish="stop"), 9.0) == [1.0, 2.0]
+
+
 def test_tokens_are_counted_between_two_moments_and_in_spans() -> None:
     two = [stream(0.0, 1.0, 2.0), stream(1.9, 3.0)]
     assert stalls.num_tokens(two, 1.0, 3.0) == 3

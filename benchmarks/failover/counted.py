@@ -1,0 +1,66 @@
+"""Which functions of a rank are bookkeeping: what a pipeline that restarts as a group could leave out. Pure.
+
+What is one comparison or one addition within a function that is needed anyway (a step's term, an attempt's number on
+the wire, the rows that an expert has served) cannot be told apart and is not counted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Place = tuple[str, str]
+"""A file's name and a function's, of a frame."""
+OURS = ("moe_worker", "moe_wire")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of bookkeeping. `whole` functions count with all that they call. `own` files count with their own lines
+    and what they call of libraries, but not with our other files that they call.
+    """
+
+    name: str
+    whole: frozenset[Place] = frozenset()
+    own: frozenset[str] = frozenset()
+
+
+def _of(file: str, *functions: str) -> set[Place]:
+    return {(file, function) for function in functions}
+
+
+KINDS = (
+    Kind(
+        name="signs of life, reports",
+        whole=frozenset(_of("rank_loop.py", "_beat", "_tell") | _of("rank.py", "num_changes", "num_done")),
+        own=frozenset({"heartbeats.py"}),
+    ),
+    Kind(
+        name="whom a sub-batch was asked of",
+        whole=frozenset(_of("links.py", "is_connected")),
+        own=frozenset({"requests.py"}),
+    ),
+    Kind(
+        name="deadlines",
+        whole=frozenset(
+            _of("rank_loop.py", "_wait") | _of("rank.py", "next_deadline", "tick") | _of("deadlines.py", "sooner")
+        ),
+    ),
+    Kind(name="device health", whole=frozenset(_of("health.py", "check") | _of("cpu.py", "check"))),
+    Kind(name="service times", own=frozenset({"service_times.py", "histogram.py"})),
+)
+
+
+def kind_of(stack: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
+    """The kind that a sample belongs to, and the function that says so; None for what is needed anyway.
+
+    `stack` has the paths of files and the functions, innermost first. A function without a file of its own is a
+    message's, made by dataclasses, and needed anyway.
+    """
+    is_innermost = True
+    for path, function in stack:
+        file = path.rpartition("/")[2]
+        is_ours = any(part in path for part in OURS)
+        for kind in KINDS:
+            if is_ours and ((file, function) in kind.whole or (is_innermost and file in kind.own)):
+                return kind.name, f"{file}:{function}"
+        is_innermost = is_innermost and not is_ours and path != "<string>"
+    return None
