@@ -37,14 +37,27 @@ def test_incarnations_grow_over_restarts_and_each_seat_has_its_own(tmp_path: Pat
     assert Incarnations(tmp_path / "state").next(4) == RESERVED + 1
 
 
-def test_a_disk_that_is_full_keeps_no_rank_from_starting_again_and_no_number_is_used_twice(tmp_path: Path) -> None:
+def test_a_disk_that_fails_keeps_no_rank_from_starting_again_and_no_number_is_used_twice(tmp_path: Path) -> None:
     first = Incarnations(tmp_path / "state")
     assert first.next(4) == 1
-    (tmp_path / "state" / ".rank-4.new").mkdir()
+    file = tmp_path / "state" / "rank-4"
+    file.unlink()
+    file.mkdir()
     assert [first.next(4) for _ in range(RESERVED - 1)] == list(range(2, RESERVED + 1))
     with pytest.raises(OSError, match="rank-4"):
         first.next(4)
     with pytest.raises(OSError, match="rank-4"):
         Incarnations(tmp_path / "state").next(4)
-    (tmp_path / "state" / ".rank-4.new").rmdir()
+    file.rmdir()
     assert first.next(4) == RESERVED + 1
+
+
+def test_a_number_is_written_over_where_it_lies_so_that_it_needs_no_room(tmp_path: Path) -> None:
+    first = Incarnations(tmp_path)
+    first.next(4)
+    file = tmp_path / "rank-4"
+    before, size = file.stat().st_ino, file.stat().st_size
+    for _ in range(2 * RESERVED):
+        first.next(4)
+    assert (file.stat().st_ino, file.stat().st_size) == (before, size)
+    assert [one.name for one in tmp_path.iterdir()] == ["rank-4"]

@@ -4,6 +4,7 @@ failover's story.
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -35,5 +36,7 @@ class Logger:
 
     def _write(self, level: str, text: str) -> None:
         line = " ".join(text.split("\n"))
-        self._stream.write(f"{timestamp(datetime.now(UTC))} {level} {self._who}: {line}\n")
-        self._stream.flush()
+        # Where the log's disk is full or its reader gone, there is nobody to tell, and serving goes on.
+        with suppress(OSError):
+            self._stream.write(f"{timestamp(datetime.now(UTC))} {level} {self._who}: {line}\n")
+            self._stream.flush()

@@ -4,11 +4,16 @@ import os
 from pathlib import Path
 
 RESERVED = 64
-"""Numbers taken with one write: a disk that is full keeps no rank from being forked again."""
+"""Numbers taken with one write: a disk that takes no more writes keeps no rank from being forked again."""
+DIGITS = 20
+"""Of a number in its file, always: a longer one is to need no more room."""
 
 
 class Incarnations:
-    """One small file per seat, replaced whole, with the last number that is taken; a restart skips those not used."""
+    """One small file per seat with the last number that is taken; a restart skips those not used.
+
+    It is written over where it lies, in one write of the same few bytes: that needs no room, however full the disk is.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -32,7 +37,9 @@ class Incarnations:
 
     def _take(self, rank: int, last: int) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        fresh = self._folder / f".rank-{rank}.new"
-        fresh.write_text(f"{last}\n")
-        os.replace(fresh, self._folder / f"rank-{rank}")
+        file = os.open(self._folder / f"rank-{rank}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.pwrite(file, f"{last:0{DIGITS}d}\n".encode(), 0)
+        finally:
+            os.close(file)
         self._taken[rank] = last

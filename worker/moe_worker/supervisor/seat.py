@@ -83,9 +83,9 @@ class Seat:
             self.state = "starting"
             self.incarnation = incarnation
 
-    def could_not_fork(self, error: str, now: float) -> None:
-        """What a fork needs is not there: tried again, ever more slowly."""
-        self.error, self.state = error, "failed"
+    def could_not_fork(self, reason: str, now: float) -> None:
+        """What a fork needs is not there: nobody drives the GPU. Tried again, ever more slowly."""
+        self.reason, self.state = reason, "failed"
         self._back_off(DEVICE_RETRY_S, now)
 
     def beat(self, now: float) -> None:
