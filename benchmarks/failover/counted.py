@@ -14,8 +14,8 @@ OURS = ("moe_worker", "moe_wire")
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of bookkeeping. `whole` functions count with all that they call. `own` files count with their own lines
-    and what they call of libraries, but not with our other files that they call.
+    """A kind of bookkeeping. `whole` functions count with all that they call, `own` files with their own lines only:
+    what they call is needed anyway.
     """
 
     name: str
@@ -52,15 +52,12 @@ KINDS = (
 def kind_of(stack: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
     """The kind that a sample belongs to, and the function that says so; None for what is needed anyway.
 
-    `stack` has the paths of files and the functions, innermost first. A function without a file of its own is a
-    message's, made by dataclasses, and needed anyway.
+    `stack` has the paths of files and the functions, innermost first.
     """
-    is_innermost = True
-    for path, function in stack:
+    for depth, (path, function) in enumerate(stack):
         file = path.rpartition("/")[2]
-        is_ours = any(part in path for part in OURS)
-        for kind in KINDS:
-            if is_ours and ((file, function) in kind.whole or (is_innermost and file in kind.own)):
-                return kind.name, f"{file}:{function}"
-        is_innermost = is_innermost and not is_ours and path != "<string>"
+        if any(part in path for part in OURS):
+            for kind in KINDS:
+                if (file, function) in kind.whole or (depth == 0 and file in kind.own):
+                    return kind.name, f"{file}:{function}"
     return None
