@@ -35,7 +35,16 @@ class GpuPlace(SpecModel):
     node: str = Field(min_length=1, max_length=253)
     """Name of the node."""
     gpu: int | None = Field(default=None, ge=0, le=1023)
-    """Index among the GPUs that the worker's pod has there; all of them when left out."""
+    """Index among the GPUs of a worker's pod there, which is the node's own where one pod has the whole node; all of
+    them when left out."""
+
+
+class EvacuatedGpu(GpuPlace):
+    """A GPU, or all of a node, that is to be emptied."""
+
+    uuid: str | None = Field(default=None, min_length=1, max_length=253)
+    """The GPU by the name that its driver and device plugin give it, such as GPU-5b2e... in nvidia-smi -L, whichever
+    index it has in which pod; any when left out."""
 
 
 class ClearedGpu(GpuPlace):
@@ -71,7 +80,7 @@ class FailoverSpec(SpecModel):
     """A rank that is silent for this long is killed and started again."""
     restart_budget: int = Field(default=3, ge=0, le=100)
     """Restarts of one rank within 60 seconds before its GPU counts as failed."""
-    evacuate: list[GpuPlace] = Field(default_factory=list, max_length=1024)
+    evacuate: list[EvacuatedGpu] = Field(default_factory=list, max_length=1024)
     """GPUs and nodes to be emptied: what they hold is loaded elsewhere first and moved then. A cordoned node is too."""
     drain_seconds: float = Field(default=10, ge=0, le=3600)
     """How long a lane that is to leave a GPU may go on with the requests it has; then the rest is recomputed."""

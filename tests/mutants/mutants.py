@@ -71,7 +71,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "an evacuated GPU is not left": Mutant(
         file=f"{DECIDE}/leaving.py",
-        text="return place.node == node and place.gpu in (None, gpu)",
+        text="return place.node == pod.node and place.gpu in (None, seat.gpu) and place.uuid in (None, uuid)",
         instead="return False",
         tests=("tests/moe_operator",),
     ),

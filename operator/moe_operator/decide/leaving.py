@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from moe_api.engine import GpuPlace
+from moe_api.engine import EvacuatedGpu
 from moe_api.names import Reason
 from moe_api.stage import RankSpec
 from moe_operator.decide.seats import Seats
@@ -38,7 +38,7 @@ def evacuated_nodes(seats: Seats) -> frozenset[str]:
 def _leaving(seat: RankSpec, pod: Pod, seats: Seats) -> Leaving | None:
     if pod.node is None:
         return None
-    if any(_names(place, pod.node, seat.gpu) for place in seats.snapshot.stage.spec.failover.evacuate):
+    if any(_names(place, seat, pod) for place in seats.snapshot.stage.spec.failover.evacuate):
         reason, message = Reason.EVACUATING, "failover.evacuate names it"
     elif pod.node in seats.snapshot.nodes and seats.snapshot.nodes[pod.node].is_unschedulable:
         reason, message = Reason.NODE_CORDONED, f"node {pod.node} is cordoned"
@@ -47,5 +47,7 @@ def _leaving(seat: RankSpec, pod: Pod, seats: Seats) -> Leaving | None:
     return Leaving(rank=seat.rank, reason=reason, message=message, node=pod.node, gpu=seat.gpu)
 
 
-def _names(place: GpuPlace, node: str, gpu: int) -> bool:
-    return place.node == node and place.gpu in (None, gpu)
+def _names(place: EvacuatedGpu, seat: RankSpec, pod: Pod) -> bool:
+    report = pod.seat(seat.rank)
+    uuid = report.gpu.id if report else ""
+    return place.node == pod.node and place.gpu in (None, seat.gpu) and place.uuid in (None, uuid)
