@@ -18,15 +18,13 @@ WIRE_DTYPES = {dtype: code for code, dtype in TORCH_DTYPES.items()}
 def host_tensor(payloads: Sequence[Payload], min_rows: int) -> torch.Tensor:
     """The payloads' rows as one host tensor [max(rows, min_rows), width]: a view of one payload, else a copy."""
     first = payloads[0]
-    dtype, width = TORCH_DTYPES[DType(first.dtype)], first.shape[1]
+    dtype, width = TORCH_DTYPES[first.dtype], first.shape[1]
     if len(payloads) == 1 and first.num_rows >= min_rows and not memoryview(first.data).readonly:
         return torch.frombuffer(first.data, dtype=dtype).view(first.num_rows, width)
-    total = sum(payload.num_rows for payload in payloads)
-    joined = bytearray(max(total, min_rows) * width * dtype.itemsize)
-    end = 0
-    for payload in payloads:
-        start, end = end, end + payload.num_rows * width * dtype.itemsize
-        joined[start:end] = payload.data
+    joined = bytearray().join([payload.data for payload in payloads])
+    missing = min_rows * width * dtype.itemsize - len(joined)
+    if missing > 0:
+        joined += bytes(missing)
     return torch.frombuffer(joined, dtype=dtype).view(-1, width)
 
 
@@ -34,7 +32,7 @@ def host_payloads(rows: torch.Tensor, counts: Sequence[int]) -> list[Payload]:
     """A contiguous host tensor [rows, width] cut into payloads that share its memory and keep it alive."""
     # numpy has no bfloat16, so the bytes are shown as integers.
     numbers = rows.view(torch.int16) if rows.dtype is torch.bfloat16 else rows
-    data = memoryview(numbers.numpy().data).cast("B")
+    data = numbers.numpy().data.cast("B")
     code, width = WIRE_DTYPES[rows.dtype], rows.shape[1]
     payloads, end = [], 0
     for count in counts:

@@ -41,12 +41,12 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Part:
-    """The group's tokens `tokens` of each sequence and the keys `keys` of those gathered, of which all before
-    `masked_from` are seen by all of them; `mask` [S, C, 1, keys after that].
+    """The group's tokens `tokens` of each sequence and the keys `keys` of those gathered (None: all), of which all
+    before `masked_from` are seen by all of them; `mask` [S, C, 1, keys after that].
     """
 
-    tokens: slice
-    keys: slice
+    tokens: slice | None
+    keys: slice | None
     masked_from: int
     mask: torch.Tensor
 
@@ -55,7 +55,7 @@ class Part:
 class Group:
     """Segments of one count and about one length, or one long segment, whose keys are gathered in one go.
 
-    `rows` of the step [S * C] (None: all of them, in order); `blocks` [S * L / block_size].
+    `rows` of the step [S * C] (None: all of them, in order, with those that pad); `blocks` [S * L / block_size].
     """
 
     rows: torch.Tensor | None
@@ -75,7 +75,10 @@ class Piece:
 
 
 def plan_groups(cache: LaneCache, segments: Sequence[Segment], window: int) -> list[Group]:
-    """The groups of a step whose segments the cache already counts, for layers of that window (0: none)."""
+    """The groups of a step whose segments the cache already counts, for layers of that window (0: none).
+
+    A segment that is alone takes the step's padding with it, as tokens after its own: that saves cutting it off.
+    """
     unit = lcm(KEYS_UNIT, cache.block_size)
     members: dict[tuple[int, int, int], list[Piece]] = {}
     row = 0
@@ -87,8 +90,9 @@ def plan_groups(cache: LaneCache, segments: Sequence[Segment], window: int) -> l
         keys = -(-length // unit) * unit if is_long else padded_keys(length, unit)
         members.setdefault((piece.count, keys, row if is_long else -1), []).append(piece)
         row += segment.count
-    is_whole = len(members) == 1
-    return [_plan(cache, window, keys, found, is_whole) for (_, keys, _), found in members.items()]
+    padding = max(MIN_ROWS - row, 0) if len(segments) == 1 else 0
+    is_whole = len(members) == 1 and row + padding >= MIN_ROWS
+    return [_plan(cache, window, keys, found, padding, is_whole) for (_, keys, _), found in members.items()]
 
 
 def first_key(cache: LaneCache, piece: Piece, window: int) -> int:
@@ -115,14 +119,14 @@ def attend(
     for group in groups:
         assert group.rows is not None
         mixed = _attend_group(query.index_select(0, group.rows), cache, layer, group, reading)
-        out = mixed.new_empty((len(query), mixed.shape[1])) if out is None else out
+        out = mixed.new_zeros((len(query), mixed.shape[1])) if out is None else out
         out.index_copy_(0, group.rows, mixed)
     assert out is not None, "a step has segments"
     return out
 
 
-def _plan(cache: LaneCache, window: int, keys: int, pieces: Sequence[Piece], is_whole: bool) -> Group:
-    device, size, count = cache.data.device, cache.block_size, pieces[0].count
+def _plan(cache: LaneCache, window: int, keys: int, pieces: Sequence[Piece], padding: int, is_whole: bool) -> Group:
+    device, size, count = cache.data.device, cache.block_size, pieces[0].count + padding
     rows = None
     if not is_whole:
         rows = torch.tensor([piece.row + i for piece in pieces for i in range(count)], device=device)
@@ -145,26 +149,30 @@ def _plan(cache: LaneCache, window: int, keys: int, pieces: Sequence[Piece], is_
 def _parts(starts: Sequence[int], count: int, num_keys: int, window: int, device: torch.device) -> list[Part]:
     """All tokens of short segments in one part, those of a long one by QUERIES."""
     if count <= QUERIES:
-        return [_part(starts, slice(0, count), slice(0, num_keys), window, device)]
+        # With few keys leaving some out costs more than it saves.
+        masked_from = 0 if window or num_keys <= TILE else min(starts)
+        mask = _mask([start - masked_from for start in starts], count, num_keys - masked_from, window, device)
+        return [Part(tokens=None, keys=None, masked_from=masked_from, mask=mask)]
     [start], parts = starts, []
     for first in range(0, count, QUERIES):
         tokens = slice(first, min(first + QUERIES, count))
         begin = max(start + first - window + 1, 0) // TILE * TILE if window else 0
         end = -(-(start + tokens.stop) // KEYS_UNIT) * KEYS_UNIT
-        parts.append(_part(starts, tokens, slice(begin, end), window, device))
+        masked_from = begin if window else start + first
+        own, length = start + first - masked_from, tokens.stop - tokens.start
+        mask = _mask([own], length, end - masked_from, window, device)
+        parts.append(Part(tokens=tokens, keys=slice(begin, end), masked_from=masked_from - begin, mask=mask))
     return parts
 
 
-def _part(starts: Sequence[int], tokens: slice, keys: slice, window: int, device: torch.device) -> Part:
-    own = torch.tensor(starts, device=device).view(-1, 1, 1, 1) + (tokens.start - keys.start)
-    last = own + torch.arange(tokens.stop - tokens.start, device=device).view(-1, 1, 1)
-    masked_from = 0 if window else min(starts) + tokens.start - keys.start
-    place = torch.arange(masked_from, keys.stop - keys.start, device=device)
+def _mask(starts: Sequence[int], count: int, num_keys: int, window: int, device: torch.device) -> torch.Tensor:
+    """Of `count` tokens from each of `starts` on, over `num_keys` keys: [S, C, 1, keys]."""
+    last = torch.tensor([[[[start + i]] for i in range(count)] for start in starts], device=device)
+    place = torch.arange(num_keys, device=device)
     hidden = place > last
     if window:
         hidden |= place <= last - window
-    mask = torch.zeros(hidden.shape, device=device).masked_fill_(hidden, float("-inf"))
-    return Part(tokens=tokens, keys=keys, masked_from=masked_from, mask=mask)
+    return torch.zeros(hidden.shape, device=device).masked_fill_(hidden, float("-inf"))
 
 
 def _attend_group(query: torch.Tensor, cache: LaneCache, layer: int, group: Group, reading: Reading) -> torch.Tensor:
@@ -175,17 +183,17 @@ def _attend_group(query: torch.Tensor, cache: LaneCache, layer: int, group: Grou
     if is_widened(pages):
         pages, shared = pages.float(), shared.float()
     keys, values = _keys_and_values(pages, kv_heads * sequences, dim, reading)
-    mixed = [
-        _attend_part(shared[:, part.tokens], keys[:, part.keys], values[:, part.keys], part, reading)
-        for part in group.parts
-    ]
-    return to_dtype((mixed[0] if len(mixed) == 1 else torch.cat(mixed, 1)).flatten(0, 1).flatten(1), query.dtype)
+    mixed = [_attend_part(shared, keys, values, part, reading) for part in group.parts]
+    whole = mixed[0] if len(mixed) == 1 else torch.cat(mixed, 1)
+    return to_dtype(whole.reshape(len(query), -1), query.dtype)
 
 
 def _attend_part(
     query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, part: Part, reading: Reading
 ) -> torch.Tensor:
-    """query [S, C, K, G, D], keys [K * S, L, D], values [K * S, L, V] -> [S, C, K, G, V]."""
+    """The part's of query [S, C, K, G, D], keys [K * S, L, D], values [K * S, L, V] -> [S, C, K, G, V]."""
+    if part.tokens is not None:
+        query, keys, values = query[:, part.tokens], keys[:, part.keys], values[:, part.keys]
     num_sequences, count, kv_heads, per_kv, dim = query.shape
     rows, width, num_keys = query.permute(2, 0, 1, 3, 4), per_kv, keys.shape[1]
     if count * per_kv < MIN_ROWS:
@@ -214,7 +222,7 @@ def _keys_and_values(
 def _weights(scores: torch.Tensor, part: Part, reading: Reading) -> torch.Tensor:
     """The softmax in fp32 of scores [K, S, C, G, L], which it may overwrite, under the part's mask."""
     scores = to_dtype(scores, torch.float32)
-    scores[..., part.masked_from :].add_(part.mask)
+    (scores[..., part.masked_from :] if part.masked_from else scores).add_(part.mask)
     if reading.sinks is None:
         return torch.softmax(scores, -1)
     # The sink stands before all keys, as wide as keys go: their sums are then the same whatever comes after.
@@ -226,6 +234,8 @@ def _weights(scores: torch.Tensor, part: Part, reading: Reading) -> torch.Tensor
 
 def _mix(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """weights [batch, rows, L] @ values [batch, L, D], summed in tiles of keys."""
+    if values.shape[1] <= TILE:
+        return torch.bmm(weights, values)
     mixed = torch.bmm(weights[:, :, :TILE], values[:, :TILE])
     for start in range(TILE, values.shape[1], TILE):
         mixed += torch.bmm(weights[:, :, start : start + TILE], values[:, start : start + TILE])

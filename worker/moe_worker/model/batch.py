@@ -1,5 +1,6 @@
 """One step's tokens inside one stage: activations, places in the cache, and where the router sent them."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -18,13 +19,13 @@ class Dispatched:
     """The (row, choice) pairs of a layer in the order in which they went to the experts, expert by expert."""
 
     weights: torch.Tensor
-    """[rows, choices]"""
+    """[rows, 1, choices]"""
     experts: list[int]
     counts: list[int]
-    order: torch.Tensor
-    """[rows * choices]: row * choices + choice"""
-    rows: torch.Tensor
-    """[rows * choices]: row"""
+    rows: torch.Tensor | None
+    """[rows * choices]: row; None where one row went to each of the experts."""
+    places: torch.Tensor | None
+    """[rows * choices]: where in that order the pair row * choices + choice is; None where it is in that place."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -64,32 +65,28 @@ def make_batch(
 
 def dispatch(routing: Routing, device: torch.device) -> Dispatched:
     """Sorts the chosen (row, choice) pairs by expert; the rows of one expert stay in order."""
+    weights = routing.weights.unsqueeze(1)
+    if len(routing.experts) == 1:
+        [chosen] = routing.experts
+        return Dispatched(weights=weights, experts=chosen, counts=[1] * len(chosen), rows=None, places=None)
     flat = [expert for row in routing.experts for expert in row]
     order = sorted(range(len(flat)), key=flat.__getitem__)
-    counts: dict[int, int] = {}
-    for place in order:
-        counts[flat[place]] = counts.get(flat[place], 0) + 1
-    choices = len(routing.experts[0])
-    places, rows = torch.tensor([order, [place // choices for place in order]], device=device).unbind()
-    return Dispatched(
-        weights=routing.weights, experts=list(counts), counts=list(counts.values()), order=places, rows=rows
-    )
+    choices, places = len(routing.experts[0]), sorted(order, key=order.__getitem__)
+    counts = Counter(map(flat.__getitem__, order))
+    rows, inverse = torch.tensor([[pair // choices for pair in order], places], device=device).unbind()
+    return Dispatched(weights=weights, experts=list(counts), counts=list(counts.values()), rows=rows, places=inverse)
 
 
 def add_answers(batch: Batch, answers: torch.Tensor) -> None:
     """Adds the weighted answers [rows * choices, hidden], in dispatched order, to the residual in router order."""
     sent = batch.dispatched
     assert sent is not None, "the layer has not been attended to, or has no experts"
-    routed = torch.empty_like(answers).index_copy_(0, sent.order, answers).view(*sent.weights.shape, -1)
-    total = (routed * sent.weights.unsqueeze(-1)).sum(1)
+    routed = answers if sent.places is None else answers.index_select(0, sent.places)
+    rows, _, choices = sent.weights.shape
     # In place, and past the padding: this stream is the batch's own since attention added to it.
-    (batch.x if total.shape[0] == batch.x.shape[0] else batch.x[: total.shape[0]]).add_(total)
+    stream = (batch.x if rows == batch.x.shape[0] else batch.x[:rows]).unsqueeze(1)
+    stream.baddbmm_(sent.weights, routed.view(rows, choices, -1))
     batch.dispatched = None
-
-
-def pad_rows(x: torch.Tensor, rows: int) -> torch.Tensor:
-    """x [n, width] with zero rows up to `rows`."""
-    return x if x.shape[0] == rows else torch.constant_pad_nd(x, (0, 0, 0, rows - x.shape[0]))
 
 
 def sampled_rows(batch: Batch) -> torch.Tensor:

@@ -22,11 +22,11 @@ class Norm:
     """RMS norm along the last dim: weight * x / sqrt(mean(x^2) + epsilon). torch's own takes twice the time on a CPU.
 
     Both sides of the root are multiplied by the width, which saves the division: `weight` is the norm's times
-    sqrt(width), `floor` is epsilon * width.
+    sqrt(width), `floor` is epsilon * width, as a tensor: torch makes one of a plain number at every call.
     """
 
     weight: torch.Tensor
-    floor: float
+    floor: torch.Tensor
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         wide = to_dtype(x, torch.float32)
@@ -38,4 +38,5 @@ class Norm:
 def make_norm(weight: torch.Tensor, epsilon: float, *, scale: float = 1.0) -> Norm:
     """The norm of a weight [..., width]; its output is multiplied by `scale`."""
     width = weight.shape[-1]
-    return Norm(weight=weight.float() * (width**0.5 * scale), floor=epsilon * width)
+    wide = weight.float()
+    return Norm(weight=wide * (width**0.5 * scale), floor=wide.new_full((), epsilon * width))

@@ -11,7 +11,7 @@ import torch
 from moe_wire.messages import Payload, Segment
 from moe_worker.device.base import Device
 from moe_worker.model.attention import attend
-from moe_worker.model.batch import Batch, add_answers, dispatch, make_batch, pad_rows, sampled_rows
+from moe_worker.model.batch import Batch, add_answers, dispatch, make_batch, sampled_rows
 from moe_worker.model.blocks import MIN_ROWS
 from moe_worker.model.checkpoint import Checkpoint
 from moe_worker.model.declared import check_declared
@@ -103,7 +103,10 @@ class Engine:
         if mixture.router is None:
             return []
         sent = batch.dispatched = dispatch(mixture.router(normed, batch.num_rows), normed.device)
-        payloads = self._device.rows_out(normed.index_select(0, sent.rows), sent.counts)
+        if sent.rows is None:
+            payloads = self._device.rows_out(normed, [1]) * len(sent.experts)
+        else:
+            payloads = self._device.rows_out(normed.index_select(0, sent.rows), sent.counts)
         base = layer * self.config.experts
         return [Routed(base + expert, payload) for expert, payload in zip(sent.experts, payloads, strict=True)]
 
@@ -155,12 +158,11 @@ class Engine:
         """Attention of the layer at that place of the stage, added to the residual."""
         attention = weights.attention
         projected = attention.project(weights.attention_norm(batch.x), batch.rotation)
-        if batch.num_rows < batch.x.shape[0]:
-            projected = projected.head(batch.num_rows)
-        batch.cache.write(place, batch.slots, projected.cached)
+        is_padded = batch.num_rows < batch.x.shape[0]
+        batch.cache.write(place, batch.slots, projected.cached[: batch.num_rows] if is_padded else projected.cached)
         reading = attention.reading
         attended = attend(projected.query, batch.cache, place, batch.groups[reading.window], reading)
-        batch.x = attention.added(batch.x, pad_rows(attended, batch.x.shape[0]))
+        batch.x = attention.added(batch.x, attended)
 
     def _embed(self, tokens: Sequence[Sequence[int]] | None) -> torch.Tensor:
         assert self._embedding is not None, f"stage {self.settings.stage} is not the first"

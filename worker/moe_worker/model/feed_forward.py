@@ -39,7 +39,7 @@ class FeedForward:
         # Both stay views of the product: on a tensor that lies together, silu's bits depend on where a row lies.
         gate, up = self.gate_up(x).chunk(2, dim=-1)
         if self.clamp is None:
-            return self.down(F.silu(gate) * up)
+            return self.down(F.silu(gate).mul_(up))
         gate.clamp_(max=self.clamp.limit).mul_(self.clamp.alpha)
         up.clamp_(-self.clamp.limit, self.clamp.limit).add_(1.0)
         return self.down(F.silu(gate) * up / self.clamp.alpha)

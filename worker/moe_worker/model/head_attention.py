@@ -20,10 +20,6 @@ class Projected:
     query: torch.Tensor
     cached: torch.Tensor
 
-    def head(self, num_rows: int) -> "Projected":
-        """The first rows only."""
-        return Projected(query=self.query[:num_rows], cached=self.cached[:num_rows])
-
 
 class Attention(Protocol):
     """What stands before and after the reading of the cache."""

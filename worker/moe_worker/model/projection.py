@@ -38,9 +38,7 @@ class Projection:
 
     def added(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """residual [rows, out] plus the projection of x."""
-        if self.bias is None:
-            return torch.addmm(residual, x, self.weight.t())
-        return residual + self(x)
+        return self(x).add_(residual)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,9 +52,6 @@ class PackedProjection(Projection):
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return product(x, self.weight, self.bias)
 
-    def added(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        return product(x, self.weight, self.bias).add_(residual)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class WidenedProjection(Projection):
@@ -67,9 +62,6 @@ class WidenedProjection(Projection):
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         bias = None if self.bias is None else self.bias.float()
         return F.linear(x.float(), self.weight.float(), bias).to(self.weight.dtype)
-
-    def added(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        return residual + self(x)
 
 
 def make_projection(weight: torch.Tensor, bias: torch.Tensor | None = None) -> Projection:

@@ -28,6 +28,8 @@ def sample(
     tokens: list[int] = logits.argmax(-1).tolist()
     logprobs: list[Logprobs | None] = [None] * len(tokens)
     wanted = [index for index, sampling in enumerate(samplings) if _needs_scores(sampling)]
+    if not wanted:
+        return tokens, logprobs
     rows = logits[wanted].double().cpu()
     for index, row in zip(wanted, rows, strict=True):
         sampling, position = samplings[index], positions[index]
