@@ -16,7 +16,7 @@ from benchmarks.failover.deploying import Wish, bring_up, patient
 from benchmarks.failover.journal import Journal
 from benchmarks.failover.plan import ERRORS, MODES, parts_of, run_parts
 from benchmarks.failover.prompts import ROOT, expected_tokens, make_prompts
-from benchmarks.failover.report import write_report
+from benchmarks.failover.report import write_report, write_text
 from benchmarks.machine import machine
 from demo.cluster import Cluster, CommandError
 
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace, journal: Journal) -> None:
         except ERRORS as error:
             journal.add("broken", part=mode, error=f"{type(error).__name__}: {error}")
             show(f"the {mode} cluster broke: {error}")
-        write_report(journal, options.out)
+        write_text(journal, options.out)
     if _is_part_wanted(options, "bookkeeping") and not journal.read("bookkeeping"):
         found = journal.read("available")
         size = (found[-1]["stages"], found[-1]["ranks"]) if found else (STAGES, RANKS)
@@ -103,7 +103,7 @@ def measure(options: argparse.Namespace, journal: Journal, mode: str, *, until: 
         bench = bring_up(cluster, wish, mode, journal, prompts, expected, show)
         parts = parts_of(bench, mode, options.light_streams, options.kills)
         wanted = [part for part in parts if _is_part_wanted(options, part.name)]
-        run_parts(bench, wanted, until=until, after=lambda: write_report(journal, options.out))
+        run_parts(bench, wanted, until=until, after=lambda: write_text(journal, options.out))
     finally:
         cluster.disconnect()
         if not options.keep:

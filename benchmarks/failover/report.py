@@ -27,8 +27,14 @@ PARTS = (*SINGLE, "hang", *COPIED)
 
 def write_report(journal: Journal, folder: Path) -> Path:
     """Write report.md and the plots that there are records for."""
+    draw(journal, folder)
+    return write_text(journal, folder)
+
+
+def write_text(journal: Journal, folder: Path) -> Path:
+    """Write report.md with the plots that are there: cheap enough between two parts."""
     sections = [_title(journal), _table(journal), _kills(journal), _phases(journal), *costs(journal), _broken(journal)]
-    pictures = [f"![{path.stem}]({path.name})" for path in draw(journal, folder)]
+    pictures = [f"![{path.stem}]({path.name})" for path in sorted(folder.glob("*.svg"))]
     file = folder / "report.md"
     file.write_text("\n\n".join([section for section in sections if section] + pictures) + "\n")
     return file
