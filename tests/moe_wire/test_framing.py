@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moe_wire.errors import WireError
-from moe_wire.framing import PREFIX, Decoder, encode
+from moe_wire.framing import PREFIX, Decoder, encode, payload_bytes_of
 from moe_wire.messages import (
     Broken,
     Cancel,
@@ -17,11 +17,13 @@ from moe_wire.messages import (
     Dispatch,
     DType,
     Emitted,
+    Fetched,
     Hello,
     Load,
     Logprobs,
     Message,
     NotHere,
+    Parcel,
     Payload,
     Ping,
     Pong,
@@ -31,6 +33,7 @@ from moe_wire.messages import (
     Returned,
     Sampling,
     Segment,
+    Source,
     Step,
     Submit,
     Tokens,
@@ -76,6 +79,9 @@ messages = st.one_of(
     st.builds(Tokens, u32, u64, u64, st.lists(st.tuples(u64, u32), max_size=4).map(tuple),
               st.lists(logprobs, max_size=3).map(tuple)),
     st.builds(Reset, u32, u64),
+    st.builds(Source, st.binary(), u64, u64, u64, u64),
+    st.builds(Parcel, st.binary(), u64, u64),
+    st.builds(Fetched, u64),
     st.builds(Broken, u32, u64),
     st.builds(Submit, requests, numbers, numbers, samplings, u32, numbers, i32),
     st.builds(Cancel, requests),
@@ -155,3 +161,15 @@ def test_a_whole_payload_is_not_copied() -> None:
 def test_what_does_not_fit_its_field_cannot_be_sent() -> None:
     with pytest.raises(WireError, match="Reset cannot be sent"):
         encode(Reset(-1, 0))
+
+
+def test_a_frames_head_alone_says_how_long_its_payload_is() -> None:
+    rows = Payload(DType.FLOAT32, (2, 3), bytes(24))
+    head = encode(Dispatch(0, 1, 2, 3, 4, 5, rows))[0]
+    assert payload_bytes_of(bytes(head)) == 24
+
+
+@pytest.mark.parametrize("head", [b"", b"\x00" * 8, PREFIX.pack(1, 24, 10), PREFIX.pack(0, 24, 10) + b"x"])
+def test_a_head_of_another_length_than_it_says_is_no_head(head: bytes) -> None:
+    with pytest.raises(WireError, match="a head of"):
+        payload_bytes_of(head)

@@ -11,17 +11,19 @@ from typing import Any
 
 from moe_wire import greetings
 from moe_wire.errors import WireError
-from moe_wire.fields import DTYPES, ITEM_BYTES, Reader, pack_integers, pack_shape, pack_text
+from moe_wire.fields import DTYPES, ITEM_BYTES, Reader, pack_bytes, pack_integers, pack_shape, pack_text
 from moe_wire.messages import (
     Broken,
     Cancel,
     Challenge,
     Dispatch,
     Emitted,
+    Fetched,
     Hello,
     Load,
     Logprobs,
     NotHere,
+    Parcel,
     Payload,
     Ping,
     Pong,
@@ -31,6 +33,7 @@ from moe_wire.messages import (
     Returned,
     Sampling,
     Segment,
+    Source,
     Step,
     Submit,
     Tokens,
@@ -52,6 +55,9 @@ _EMITTED = struct.Struct("<16sIIB")
 _LOAD = struct.Struct("<IIQQQQ")
 _PING = struct.Struct("<")
 _PONG = struct.Struct("<I")
+_SOURCE = struct.Struct("<QQQQ")
+_PARCEL = struct.Struct("<QQ")
+_STAMP = struct.Struct("<Q")
 _CHOSEN = struct.Struct("<dI")
 _WEIGHTED = struct.Struct("<Id")
 
@@ -248,6 +254,25 @@ def _pack_load(message: Load) -> bytes:
     )  # fmt: skip
 
 
+def _pack_source(message: Source) -> bytes:
+    place = _SOURCE.pack(message.address, message.num_bytes, message.offset, message.stamp)
+    return pack_bytes(message.metadata) + place
+
+
+def _unpack_source(header: memoryview, _: memoryview) -> Source:
+    reader = Reader(header)
+    source = Source(reader.bytes(), *reader.take(_SOURCE))
+    reader.end()
+    return source
+
+
+def _unpack_parcel(header: memoryview, _: memoryview) -> Parcel:
+    reader = Reader(header)
+    parcel = Parcel(reader.bytes(), *reader.take(_PARCEL))
+    reader.end()
+    return parcel
+
+
 @dataclass(frozen=True, slots=True)
 class Codec:
     kind: int
@@ -274,5 +299,10 @@ CODECS: dict[type, Codec] = {
     Returned: Codec(33, _pack_returned, _unpack_returned),
     Refused: Codec(34, _pack_refused, _unpack_refused),
     Load: Codec(35, _pack_load, lambda header, _: Load(*_LOAD.unpack(header))),
+    Source: Codec(40, _pack_source, _unpack_source),
+    Parcel: Codec(
+        41, lambda message: pack_bytes(message.head) + _PARCEL.pack(message.offset, message.stamp), _unpack_parcel
+    ),
+    Fetched: Codec(42, lambda message: _STAMP.pack(message.stamp), lambda header, _: Fetched(*_STAMP.unpack(header))),
 }
 UNPACKERS = {codec.kind: codec.unpack for codec in CODECS.values()}

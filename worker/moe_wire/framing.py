@@ -35,6 +35,16 @@ def encode(message: Message) -> list[Buffer]:
     return [PREFIX.pack(len(header), num_bytes, codec.kind) + header, data]
 
 
+def payload_bytes_of(head: bytes) -> int:
+    """How long the payload of a frame is, said by its prefix and header alone. Raises WireError."""
+    if len(head) < PREFIX.size:
+        raise WireError(f"a head of {len(head)} bytes; a frame has a prefix of {PREFIX.size}")
+    header_bytes, payload_bytes, _ = PREFIX.unpack_from(head)
+    if PREFIX.size + header_bytes != len(head):
+        raise WireError(f"a head of {len(head)} bytes that announces a header of {header_bytes}")
+    return int(payload_bytes)
+
+
 class Decoder:
     """Takes a connection's bytes as they come, gives the messages that are complete.
 

@@ -299,9 +299,45 @@ class Pong:
     service_us: int
 
 
+# Between two ranks, about payloads that do not travel on the connection itself.
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Whoever reads this may fetch parcels from `num_bytes` of the sender's memory at `address`, with the agent that
+    `metadata` describes. The parcel at `offset`, of no bytes, is there to find out whether that works.
+    """
+
+    metadata: bytes
+    address: int
+    num_bytes: int
+    offset: int
+    stamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A message in its place among the others whose payload lies at `offset` of the sender's memory, under `stamp`.
+
+    `head` is the message's frame without the payload. No two parcels of a process have the same stamp.
+    """
+
+    head: bytes
+    offset: int
+    stamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The memory of the parcel with this stamp is the sender's again. 0: the Source cannot be read from here."""
+
+    stamp: int
+
+
 Greeting = Challenge | Hello | Welcome
 LifeMessage = Ping | Pong
 ExpertMessage = Dispatch | Result | NotHere
 LaneMessage = Step | Tokens | Reset | Broken
 RequestMessage = Submit | Cancel | Emitted | Returned | Refused | Load
-Message = Greeting | LifeMessage | ExpertMessage | LaneMessage | RequestMessage
+ParcelMessage = Source | Parcel | Fetched
+Message = Greeting | LifeMessage | ExpertMessage | LaneMessage | RequestMessage | ParcelMessage
