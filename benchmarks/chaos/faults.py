@@ -39,14 +39,16 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class Strike:
-    """`taken` are the seats that cannot serve until it is undone, or for some seconds; `undo` is None where nothing
-    has to be. `words` are for the log.
+    """`taken` are the seats that cannot serve until it is undone; `undo` is None where nothing has to be. `words` are
+    for the log.
     """
 
     words: str
     taken: tuple[Seat, ...]
     strike: Callable[[], object]
     undo: Undo | None = None
+    is_fatal: bool = False
+    """The processes in the seats die: they cannot serve before others sit there."""
 
 
 Kind = Callable[[Scene, Sequence[Seat]], Strike]
@@ -54,12 +56,16 @@ Kind = Callable[[Scene, Sequence[Seat]], Strike]
 
 def exit_(scene: Scene, seats: Sequence[Seat]) -> Strike:
     seat = scene.dice.choice(seats)
-    return Strike(words=f"rank {seat.rank} exits", taken=(seat,), strike=lambda: scene.hand.fail(seat, "exit"))
+    return Strike(
+        words=f"rank {seat.rank} exits", taken=(seat,), strike=lambda: scene.hand.fail(seat, "exit"), is_fatal=True
+    )
 
 
 def hang(scene: Scene, seats: Sequence[Seat]) -> Strike:
     seat = scene.dice.choice(seats)
-    return Strike(words=f"rank {seat.rank} hangs", taken=(seat,), strike=lambda: scene.hand.fail(seat, "hang"))
+    return Strike(
+        words=f"rank {seat.rank} hangs", taken=(seat,), strike=lambda: scene.hand.fail(seat, "hang"), is_fatal=True
+    )
 
 
 def device(scene: Scene, seats: Sequence[Seat]) -> Strike:
@@ -69,6 +75,7 @@ def device(scene: Scene, seats: Sequence[Seat]) -> Strike:
         taken=(seat,),
         strike=lambda: scene.hand.fail(seat, "device"),
         undo=lambda: scene.hand.heal(seat),
+        is_fatal=True,
     )
 
 
@@ -87,7 +94,7 @@ def two_at_once(scene: Scene, seats: Sequence[Seat]) -> Strike:
             scene.hand.heal(seat)
 
     words = " and ".join(f"rank {seat.rank} {how}" for seat, how in zip(pair, hows, strict=True))
-    return Strike(words=f"{words} at once", taken=tuple(pair), strike=strike, undo=undo)
+    return Strike(words=f"{words} at once", taken=tuple(pair), strike=strike, undo=undo, is_fatal=True)
 
 
 def slow(scene: Scene, seats: Sequence[Seat]) -> Strike:
@@ -118,6 +125,7 @@ def pod(scene: Scene, seats: Sequence[Seat]) -> Strike:
         words=f"pod {chosen.pod} is deleted",
         taken=_of_pod(chosen, seats),
         strike=lambda: scene.means.delete_pod(chosen.pod, grace_s),
+        is_fatal=True,
     )
 
 
@@ -130,11 +138,13 @@ def supervisor(scene: Scene, seats: Sequence[Seat]) -> Strike:
             raise LocalError(f"rank {chosen.rank} has no process, so its supervisor cannot be found")
         os.kill(processes[processes[rank].parent].parent, signal.SIGKILL)
 
-    return Strike(words=f"supervisor of {chosen.pod} is killed", taken=_of_pod(chosen, seats), strike=strike)
+    return Strike(
+        words=f"supervisor of {chosen.pod} is killed", taken=_of_pod(chosen, seats), strike=strike, is_fatal=True
+    )
 
 
 def power(scene: Scene, seats: Sequence[Seat]) -> Strike:
-    return _node(scene, seats, "loses power", "stop", "start")
+    return _node(scene, seats, "loses power", "stop", "start", is_fatal=True)
 
 
 def cut_from_peers(scene: Scene, seats: Sequence[Seat]) -> Strike:
@@ -199,13 +209,14 @@ KINDS: dict[str, tuple[int, Kind]] = {
 """Every kind with how often it comes, by name."""
 
 
-def _node(scene: Scene, seats: Sequence[Seat], words: str, down: str, up: str) -> Strike:
+def _node(scene: Scene, seats: Sequence[Seat], words: str, down: str, up: str, *, is_fatal: bool = False) -> Strike:
     chosen = scene.dice.choice([seat for seat in seats if seat.node != scene.gateway_node])
     return Strike(
         words=f"{chosen.node} {words}",
         taken=_of_node(chosen, seats),
         strike=lambda: scene.means.node(chosen.node, down),
         undo=lambda: scene.means.node(chosen.node, up),
+        is_fatal=is_fatal,
     )
 
 

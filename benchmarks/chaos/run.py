@@ -11,6 +11,7 @@ from benchmarks.chaos.faults import KINDS, Scene, Strike, patch_failover
 from benchmarks.chaos.manifest import cleared
 from benchmarks.chaos.memory import Moment
 from benchmarks.chaos.processes import places, sizes
+from benchmarks.chaos.room import Room
 from benchmarks.failover.crowd import Crowd
 from benchmarks.soak.processes import Watched
 from demo.cluster import CommandError
@@ -18,8 +19,6 @@ from demo.observe import Seat, list_stages
 from moe_local.errors import LocalError
 
 Show = Callable[[str], None]
-LEAST_SEATS = 2
-"""So many seats of each stage serve at any moment: they have room for all experts and lanes."""
 PAUSE_S = (0.3, 2.3)
 NOTHING_FITS_S = 0.2
 LASTS_S = (2.0, 15.0)
@@ -42,6 +41,7 @@ class Chaos:
     show: Show
     began: float = field(default_factory=time.monotonic)
     moments: list[Moment] = field(default_factory=list)
+    room: Room = field(default_factory=Room)
     counts: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     num_told: int = 0
@@ -89,7 +89,7 @@ class Chaos:
         (name,) = self.scene.dice.choices(self.kinds, weights)
         try:
             strike = KINDS[name][1](self.scene, seats)
-            if not self._leaves_room(strike, seats):
+            if not self.room.has(strike, seats, time.monotonic()):
                 return False
             self.show(f"{self.counts.total() + 1}: {strike.words}")
             strike.strike()
@@ -98,24 +98,19 @@ class Chaos:
             self.refused[name] += 1
             self.show(f"  not done: {error}"[:200])
             return False
+        self.room.take(strike, time.monotonic())
         self.counts[name] += 1
         if strike.undo is not None:
             self.open.append((time.monotonic() + self.scene.dice.uniform(*LASTS_S), strike))
         return True
 
     def _usable(self) -> list[Seat]:
-        """Seats that serve, by the operator's word, and are not struck; none while nothing can be read."""
-        struck = {seat.rank for _, strike in self.open for seat in strike.taken}
+        """Seats that may be struck; none while nothing can be read."""
         try:
-            serving = serving_ranks(self.scene)
-            return [one for one in self.scene.deployed.seats() if one.rank in serving and one.rank not in struck]
+            serving, seats = serving_ranks(self.scene), self.scene.deployed.seats()
         except READ_ERRORS:
             return []
-
-    def _leaves_room(self, strike: Strike, seats: Sequence[Seat]) -> bool:
-        taken = {seat.rank for seat in strike.taken}
-        left = Counter(seat.stage for seat in seats if seat.rank not in taken)
-        return all(left[stage] >= LEAST_SEATS for stage in {seat.stage for seat in strike.taken})
+        return self.room.usable(seats, serving, [strike for _, strike in self.open])
 
     def _undo_due(self, now: float) -> None:
         for when, strike in list(self.open):
