@@ -4,6 +4,7 @@ A run that was cut off goes on when it is started again with the same --out. The
 """
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -70,9 +71,11 @@ def run(options: argparse.Namespace, journal: Journal) -> None:
     for mode in MODES:
         if not _is_wanted(options, mode) or (mode == "cold" and journal.read("group", mode="cold")):
             continue
-        share = WARM_SHARE if mode == "warm" and _is_wanted(options, "cold") else 1
+        share = WARM_SHARE if _is_wanted(options, "cold") else 1
+        # A cold cluster is brought up for one part, which bounds itself: it is run.
+        until = began + 60 * options.minutes * share if mode == "warm" else math.inf
         try:
-            measure(options, journal, mode, until=began + 60 * options.minutes * share)
+            measure(options, journal, mode, until=until)
         except ERRORS as error:
             journal.add("broken", part=mode, error=f"{type(error).__name__}: {error}")
             show(f"the {mode} cluster broke: {error}")

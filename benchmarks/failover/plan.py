@@ -50,7 +50,7 @@ def run_parts(
             return
         left = sum(one.share for one in parts[index:])
         seconds = (until - now) * part.share / left
-        bench.show(f"{part.name}, at most {seconds:.0f} s of {until - now:.0f} s")
+        bench.show(f"{part.name}, begins nothing new after {seconds:.0f} s of {until - now:.0f} s")
         try:
             part.run(now + seconds)
         except ERRORS as error:
