@@ -15,12 +15,15 @@ class FailedExpert(ApiModel):
 
 
 class GpuHealth(ApiModel):
-    """`id` is what the device plugin calls the GPU, "" where the worker cannot tell."""
+    """`id` is what the device plugin calls the GPU, "" where the worker cannot tell. `is_rehearsed`: it is unhealthy
+    for a drill only.
+    """
 
     index: int = 0
     id: str = ""
     healthy: bool = True
     reason: str = ""
+    is_rehearsed: bool = False
 
 
 class ExpertLoad(ApiModel):

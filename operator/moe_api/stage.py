@@ -81,6 +81,8 @@ class MaskedRank(SpecModel):
     """Node of the quarantined GPU."""
     gpu: int | None = None
     """Index of the quarantined GPU among its pod's."""
+    is_rehearsed: bool = False
+    """Whether its GPU failed in a drill only, which is not remembered against it."""
 
 
 class GpuRecord(SpecModel):

@@ -65,7 +65,7 @@ class DrillWorld(World):
         drill = stage.spec.drill
         if drill is not None and drill.rank == seat.rank and not self.is_deaf:
             if drill.failure == "device" and self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ") < drill.until:
-                health = GpuHealth(healthy=False, reason=f"drill {drill.name}")
+                health = GpuHealth(healthy=False, reason=f"drill {drill.name}", is_rehearsed=True)
                 return seat.model_copy(update={"state": "failed", "experts": [], "gpu": health})
             if drill.failure != "device" and drill.name not in self.killed:
                 self.killed.add(drill.name)

@@ -140,7 +140,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "a broken device is told of when its process has ended": Mutant(
         file=SEATS,
-        text='self.reason, self.state = self.reason or self._last_words, "failed"',
+        text="self._broke(self._last_words)",
         instead="pass",
         tests=("tests/moe_worker/supervisor",),
     ),

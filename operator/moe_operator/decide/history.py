@@ -19,8 +19,6 @@ MEMORY = timedelta(hours=1)
 NODE_REASONS = (Reason.NODE_LOST, Reason.HOST_SILENT)
 SLOW_FACTOR = 6
 """A slow GPU is kept away for so many times as long: it is slow only while it hosts, so it always seems well then."""
-REHEARSED = "drill "
-"""How a worker's words begin where a GPU fails for practice only."""
 
 Place = tuple[str, int | None]
 
@@ -126,7 +124,7 @@ def _quarantine(failover: FailoverSpec, failures: int) -> timedelta:
 
 def _failed_place(mask: MaskedRank) -> Place | None:
     """What failed: a GPU or a whole node; None for a pod that was deleted, which is nobody's fault."""
-    if mask.node is None or mask.message.startswith(REHEARSED):
+    if mask.node is None or mask.is_rehearsed:
         return None
     if mask.reason == Reason.GPU_FAILED:
         return mask.node, mask.gpu

@@ -27,8 +27,13 @@ def returning(seats: Seats, losses: Mapping[int, Loss]) -> frozenset[int]:
 
 
 def _is_new_cause(mask: MaskedRank, loss: Loss) -> bool:
-    """A bad GPU stays the cause when its pod goes too, so that the quarantine is not forgotten."""
-    return loss.reason == Reason.GPU_FAILED and (mask.reason, mask.node) != (loss.reason, loss.node)
+    """A bad GPU stays the cause when its pod goes too, so that the quarantine is not forgotten.
+
+    One that was taken for bad in a drill, and then is, counts from then on.
+    """
+    if loss.reason != Reason.GPU_FAILED:
+        return False
+    return (mask.reason, mask.node) != (loss.reason, loss.node) or (mask.is_rehearsed and not loss.is_rehearsed)
 
 
 def _mask(loss: Loss, now: datetime) -> MaskedRank:
@@ -39,4 +44,5 @@ def _mask(loss: Loss, now: datetime) -> MaskedRank:
         since=rfc3339(now),
         node=loss.node,
         gpu=loss.gpu,
+        is_rehearsed=loss.is_rehearsed,
     )

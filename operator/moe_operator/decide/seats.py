@@ -18,7 +18,7 @@ ENDED_PHASES = ("Failed", "Succeeded")
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """Why a rank cannot host. `since` is when its worker noticed, "" where nobody said."""
+    """Why a rank cannot host. `since` is when its worker noticed, "" where nobody said; `is_rehearsed`: for a drill."""
 
     rank: int
     reason: Reason
@@ -26,6 +26,7 @@ class Loss:
     node: str | None
     gpu: int
     since: str = ""
+    is_rehearsed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +128,13 @@ def _loss(seat: RankSpec, seats: Seats, started: bool, silent: Mapping[int, date
     else:
         return None
     return Loss(
-        rank=seat.rank, reason=Reason.GPU_FAILED, message=reason, node=pod.node, gpu=seat.gpu, since=report.since
+        rank=seat.rank,
+        reason=Reason.GPU_FAILED,
+        message=reason,
+        node=pod.node,
+        gpu=seat.gpu,
+        since=report.since,
+        is_rehearsed=report.gpu.is_rehearsed,
     )
 
 

@@ -206,6 +206,7 @@ async def test_a_drill_is_carried_out_once_and_the_rank_comes_back(
         await pod.api.put(stage(2, drill=drill))
         if failure == "device":
             failed = await pod.until(lambda report: report.seats[1].gpu.reason == "drill one")
+            assert failed.seats[1].gpu.is_rehearsed
             assert (failed.seats[1].state, failed.seats[1].address) == ("failed", "")
         back = await pod.until(lambda report: report.seats[1].incarnation == 2 and is_applied(report, 2))
         assert (back.seats[0].incarnation, back.seats[1].gpu.healthy) == (1, True)

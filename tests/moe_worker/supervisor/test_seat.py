@@ -156,14 +156,26 @@ def test_a_gpu_taken_for_broken_by_a_drill_is_failed_until_its_time_whatever_the
     seat = serving()
     seat.take_for_broken("drill d", 5.0)
     seat.heard(words(), 0.1)
-    assert (seat.state, seat.reason) == ("failed", "drill d")
+    assert (seat.state, seat.reason, seat.is_rehearsed) == ("failed", "drill d", True)
     seat.exited(None, "SIGKILL", 0.2, RULES)
     assert (seat.state, seat.reason, seat.restarts, seat.retry_at()) == ("failed", "drill d", 0, 5.0)
     assert not seat.may_fork(4.9)
     assert seat.may_fork(5.0)
     seat.forked(2, 5.0)
     seat.heard(words(), 5.5)
-    assert (seat.state, seat.reason, seat.incarnation) == ("serving", "", 2)
+    assert (seat.state, seat.reason, seat.is_rehearsed, seat.incarnation) == ("serving", "", False, 2)
+
+
+def test_a_gpu_that_really_is_broken_after_its_drill_is_no_rehearsal_any_more() -> None:
+    seat = serving()
+    seat.take_for_broken("drill d", 5.0)
+    seat.exited(None, "SIGKILL", 0.2, RULES)
+    seat.forked(2, 5.0)
+    assert (seat.reason, seat.is_rehearsed) == ("drill d", True)
+    seat.heard({"last_words": "XID 79", "code": EXIT_DEVICE}, 5.5)
+    assert (seat.reason, seat.is_rehearsed) == ("XID 79", False)
+    seat.exited(EXIT_DEVICE, "exit status 86", 5.6, RULES)
+    assert (seat.state, seat.reason) == ("failed", "XID 79")
 
 
 def test_what_a_gpu_is_called_is_known_before_it_opens_and_for_ever() -> None:

@@ -101,7 +101,7 @@ class Reporter:
             experts=sorted(seat.experts),
             loading=sorted(seat.loading),
             failed=[FailedExpert(expert=expert, reason=text) for expert, text in sorted(seat.failed_experts.items())],
-            gpu=GpuHealth(index=seat.gpu, id=seat.gpu_id, healthy=not seat.reason, reason=seat.reason),
+            gpu=_health(seat),
             restarts=seat.restarts,
             since=self._states[seat.rank][1],
             served=served,
@@ -121,6 +121,16 @@ class Reporter:
             for rank, seconds in sorted(longest.items())
         }
         return [UnreachablePeer(rank=rank, since=since) for rank, since in self._unreachable.items()]
+
+
+def _health(seat: Seat) -> GpuHealth:
+    return GpuHealth(
+        index=seat.gpu,
+        id=seat.gpu_id,
+        healthy=not seat.reason,
+        reason=seat.reason,
+        is_rehearsed=seat.is_rehearsed,
+    )
 
 
 def _load(seat: Seat) -> tuple[list[ExpertLoad], list[LaneLoad]]:

@@ -31,7 +31,8 @@ class Rules:
 
 class Seat:
     """`gpu_id` is what the device plugin calls the GPU, "" until a rank has said it. `reason` says why the GPU is
-    unhealthy, "" while it is healthy; `error` why the model cannot be served at all.
+    unhealthy, "" while it is healthy, `is_rehearsed` whether only because of a drill; `error` why the model cannot be
+    served at all.
     """
 
     def __init__(self, rank: int, gpu: int, address: str) -> None:
@@ -43,6 +44,7 @@ class Seat:
         self.incarnation = 0
         self.restarts = 0
         self.reason = ""
+        self.is_rehearsed = False
         self.error = ""
         self.epoch = 0
         self.experts: tuple[int, ...] = ()
@@ -85,7 +87,7 @@ class Seat:
 
     def could_not_fork(self, reason: str, now: float) -> None:
         """What a fork needs is not there: nobody drives the GPU. Tried again, ever more slowly."""
-        self.reason, self.state = reason, "failed"
+        self.reason, self.is_rehearsed, self.state = reason, False, "failed"
         self._back_off(DEVICE_RETRY_S, now)
 
     def beat(self, now: float) -> None:
@@ -111,7 +113,7 @@ class Seat:
 
     def take_for_broken(self, reason: str, until: float) -> None:
         """A drill: as if the GPU had failed and were well again at `until`. The process in the seat is being killed."""
-        self.reason, self.state = reason, "failed"
+        self.reason, self.is_rehearsed, self.state = reason, True, "failed"
         self._broken_until = self._retry_at = until
 
     def heard(self, words: Mapping[str, Any], now: float) -> None:
@@ -124,7 +126,7 @@ class Seat:
             self._last_words = words["last_words"]
             if words.get("code") == EXIT_DEVICE and not self._has_served:
                 # Its end takes a process of torch's size a tenth of a second more, and streams wait.
-                self.reason, self.state = self.reason or self._last_words, "failed"
+                self._broke(self._last_words)
             return
         if "load" in words:
             self.expert_tokens = dict(words["load"]["experts"])
@@ -162,10 +164,16 @@ class Seat:
             self.error, self.state = reason, "failed"
             self._back_off(DEVICE_RETRY_S, now)
         elif code == EXIT_DEVICE and not has_served:
-            self.reason, self.state = self.reason or reason, "failed"
+            self._broke(reason)
             self._back_off(DEVICE_RETRY_S, now)
         else:
             self._died(reason, now, rules)
+
+    def _broke(self, reason: str) -> None:
+        """The device is bad, by the first words for it; those of a drill are none."""
+        if self.is_rehearsed or not self.reason:
+            self.reason = reason
+        self.is_rehearsed, self.state = False, "failed"
 
     def _died(self, reason: str, now: float, rules: Rules) -> None:
         self._deaths.append(now)
@@ -174,7 +182,7 @@ class Seat:
         if self._is_over_budget or len(self._deaths) > rules.restart_budget:
             if not self._is_over_budget:
                 self.reason = f"rank died {len(self._deaths)} times in {BUDGET_WINDOW_S:.0f} s: {reason}"
-            self._is_over_budget, self.state = True, "failed"
+            self._is_over_budget, self.is_rehearsed, self.state = True, False, "failed"
             self._back_off(BUDGET_RETRY_S, now)
             return
         self.restarts += 1
@@ -190,7 +198,7 @@ class Seat:
     def _heal(self, now: float) -> None:
         if now < self._broken_until or (self._is_over_budget and now - self._served_at < BUDGET_WINDOW_S):
             return
-        self._is_over_budget = False
+        self._is_over_budget = self.is_rehearsed = False
         self.reason = ""
         self._retry_s = 0.0
         self.state = "serving"
