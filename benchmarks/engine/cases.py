@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from benchmarks.engine.one_process import OneProcess
 from benchmarks.engine.peer import Peer
@@ -14,6 +15,20 @@ from benchmarks.engine.peer import Peer
 PROMPT, PREFIX = 64, 2000
 Timed = Callable[[], float]
 """Does one round and says how many CPU seconds of it count."""
+
+
+class Decoder(Protocol):
+    """A peer that decodes sequences of one length, greedily."""
+
+    @property
+    def name(self) -> str:
+        """As the table calls it."""
+
+    def begin(self, prompts: Sequence[Sequence[int]]) -> None:
+        """Prefill."""
+
+    def step(self) -> None:
+        """One token more of each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +51,7 @@ class Pair:
     theirs: Peer
     rounds: int
 
-    def decode(self, batch: int, steps: int, bar: float) -> Row:
+    def decode(self, batch: int, steps: int, bar: float, peer: Decoder) -> Row:
         """Tokens/s of `batch` sequences after a prefill that does not count."""
 
         def ours() -> float:
@@ -46,13 +61,13 @@ class Pair:
             return _cpu(lambda: [self.ours.step() for _ in range(steps)])
 
         def theirs() -> float:
-            self.theirs.begin(prompts([PROMPT] * batch))
-            return _cpu(lambda: [self.theirs.step() for _ in range(steps)])
+            peer.begin(prompts([PROMPT] * batch))
+            return _cpu(lambda: [peer.step() for _ in range(steps)])
 
-        row = Row(what=f"decode, batch {batch}", peer="transformers", unit="tokens/s", bar=bar)
+        row = Row(what=f"decode, batch {batch}", peer=peer.name, unit="tokens/s", bar=bar)
         return self._filled(row, ours, theirs, batch * steps)
 
-    def prefill(self, tokens: int, bar: float) -> Row:
+    def prefill(self, tokens: int, bar: float, peer: Decoder) -> Row:
         """Tokens/s of one long prompt."""
 
         def ours() -> float:
@@ -60,8 +75,8 @@ class Pair:
             self.ours.add(prompts([tokens]), 1)
             return _cpu(self.ours.run)
 
-        row = Row(what=f"prefill of {tokens} tokens", peer="transformers", unit="tokens/s", bar=bar)
-        return self._filled(row, ours, lambda: _cpu(lambda: self.theirs.begin(prompts([tokens]))), tokens)
+        row = Row(what=f"prefill of {tokens} tokens", peer=peer.name, unit="tokens/s", bar=bar)
+        return self._filled(row, ours, lambda: _cpu(lambda: peer.begin(prompts([tokens]))), tokens)
 
     def crowd(self, requests: int, tokens: int, *, bar: float, is_static: bool) -> Row:
         """Prompt and new tokens/s of requests of 64 to 512 tokens that come at once."""

@@ -13,6 +13,8 @@ PADDING = 0
 class Peer:
     """One checkpoint, greedy."""
 
+    name = "transformers"
+
     def __init__(self, folder: Path, dtype: str) -> None:
         torch.set_num_threads(1)
         self._model: Any = AutoModelForCausalLM.from_pretrained(
