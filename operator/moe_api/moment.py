@@ -1,4 +1,4 @@
-"""Points in time as people write them into a spec: "2026-01-31T08:00:00Z"."""
+"""Points in time as people and programs write them into objects: "2026-01-31T08:00:00Z"."""
 
 import re
 from datetime import datetime
@@ -19,6 +19,14 @@ def parse_moment(text: str) -> datetime:
         return datetime.fromisoformat(text)
     except ValueError as error:
         raise ValueError(f"{text!r} {rules.NO_MOMENT} ({error})") from error
+
+
+def moment_of(text: str) -> datetime | None:
+    """The same where nobody is to blame for what is no point in time: None then."""
+    try:
+        return parse_moment(text)
+    except ValueError:
+        return None
 
 
 def _moment(text: str) -> str:

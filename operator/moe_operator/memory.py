@@ -6,7 +6,6 @@ no scheduling and no controllers. `before_write` and `after_write` are called ar
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,7 +22,7 @@ class MemoryApi:
 
     def __init__(self, before_write: OnWrite = lambda verb, place: None) -> None:
         self._objects: dict[Place, Json] = {}
-        self._numbers = itertools.count(1)
+        self._last_number = 0
         self.before_write = before_write
         self.after_write: OnWrite = lambda verb, place: None
         self.num_reads = 0
@@ -48,7 +47,7 @@ class MemoryApi:
         self._write("create", place)
         if place in self._objects:
             raise errors.Conflict(f"{place} exists")
-        number = next(self._numbers)
+        number = self._next_number()
         made = _copy(body) | {"apiVersion": resource.api_version, "kind": resource.kind}
         made["metadata"] |= {"uid": f"uid-{number}", "generation": 1, "resourceVersion": str(number)}
         self._objects[place] = made
@@ -91,7 +90,7 @@ class MemoryApi:
         place = self._place(resource, body)
         if place in self._objects:
             return self._store(place, self._objects[place] | _copy(body))
-        number = next(self._numbers)
+        number = self._next_number()
         made: Json = {"apiVersion": resource.api_version, "kind": resource.kind, **_copy(body)}
         made["metadata"] = {"uid": f"uid-{number}", "generation": 1, "resourceVersion": str(number)} | made["metadata"]
         self._objects[place] = made
@@ -123,7 +122,7 @@ class MemoryApi:
             return _copy(before)
         generation = before["metadata"].get("generation", 1) + (body.get("spec") != before.get("spec"))
         guarded = {"uid": before["metadata"]["uid"], "generation": generation}
-        body["metadata"] = body["metadata"] | guarded | {"resourceVersion": str(next(self._numbers))}
+        body["metadata"] = body["metadata"] | guarded | {"resourceVersion": str(self._next_number())}
         self._objects[place] = body
         return _copy(body)
 
@@ -135,6 +134,10 @@ class MemoryApi:
         if place not in self._objects:
             raise errors.NotFound(f"no {place}")
         return self._objects[place]
+
+    def _next_number(self) -> int:
+        self._last_number += 1
+        return self._last_number
 
     def _write(self, verb: str, place: Place) -> None:
         self.before_write(verb, place)

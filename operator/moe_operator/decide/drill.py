@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from moe_api.conditions import is_true, moment_of, rfc3339
+from moe_api.conditions import is_true, rfc3339
 from moe_api.deployment import DrillStatus, MoEDeploymentStatus
 from moe_api.drill import CanaryReport
 from moe_api.engine import DrillSpec
-from moe_api.moment import parse_moment
+from moe_api.moment import moment_of, parse_moment
 from moe_api.names import ConditionType
 from moe_api.quantity import parse_seconds
 from moe_api.stage import MoEStage, MoEStageSpec, RehearsalSpec, StageDrillSpec

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from moe_api.conditions import moment_of, rfc3339
+from moe_api.conditions import rfc3339
+from moe_api.moment import moment_of
 from moe_api.names import Reason
 from moe_api.stage import PauseSpec
 from moe_operator.decide.history import kept_away, quarantined

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from moe_api.conditions import moment_of, rfc3339
+from moe_api.conditions import rfc3339
 from moe_api.engine import ClearedGpu, FailoverSpec
+from moe_api.moment import moment_of
 from moe_api.names import Reason
 from moe_api.stage import GpuRecord, MaskedRank, MoEStageSpec
 from moe_operator.decide.seats import Seats

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from moe_api.conditions import rfc3339_micro
+from moe_api.moment import parse_moment
 from moe_api.stage import LaneSpec, MoEStage, MoEStageSpec
 from moe_planner.lanes import within_room
 from moe_planner.layout import LaneSeat
@@ -58,7 +59,7 @@ def _left_at(spec: MoEStageSpec, seated: LaneSeat, wanted: LaneSeat, now: dateti
     known = next((one for one in spec.lanes if one.lane == seated.lane and one.rank == seated.rank), None)
     if known is None or known.leaving_since is None:
         return now
-    return datetime.fromisoformat(known.leaving_since)
+    return parse_moment(known.leaving_since)
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from moe_api.conditions import moment_of, rfc3339_micro
+from moe_api.conditions import rfc3339_micro
 from moe_api.loads import CountedLoads, RankCounts
+from moe_api.moment import moment_of
 from moe_api.report import SeatReport
 from moe_api.stage import MoEStage, MoEStageSpec
 from moe_operator.decide.seats import Seats

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from moe_api.conditions import moment_of
+from moe_api.moment import moment_of
 from moe_operator.snapshot import Pod
 
 SILENT_AFTER = timedelta(seconds=2)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from moe_api.conditions import moment_of, rfc3339
+from moe_api.conditions import rfc3339
+from moe_api.moment import moment_of
 from moe_api.stage import MoEStageSpec, PauseSpec
 from moe_operator.snapshot import Pod
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from moe_api.conditions import moment_of, rfc3339_micro
+from moe_api.conditions import rfc3339_micro
+from moe_api.moment import moment_of
 from moe_api.stage import MoveStatus
 from moe_operator.decide.actions import Relocation
 from moe_operator.decide.seats import Seats
