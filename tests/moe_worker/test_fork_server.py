@@ -42,7 +42,7 @@ class KeptForks(Forks):
 
 @pytest.fixture
 def forks() -> Iterator[Forks]:
-    pid, sock = fork_server.start(lambda: play)
+    pid, sock = fork_server.start(lambda: play, spare_after_s=0.02)
     forks = KeptForks(sock)
     yield forks
     for channel in forks.channels:
@@ -72,7 +72,7 @@ def is_gone(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().split(")")[1].split()[0] in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter when it goes while the file is open
         return True
 
 
@@ -148,6 +148,71 @@ def test_everything_dies_with_the_supervisor() -> None:
     until(lambda: is_gone(rank) and is_gone(server))
     os.close(reader)
     os.close(writer)
+
+
+def test_the_next_order_makes_the_spare_a_rank(forks: Forks) -> None:
+    spare = spare_beside(first_words(forks.fork({"rank": 0}))["pid"])
+    channel = forks.fork({"rank": 7, "exit": 86})
+    words = first_words(channel)
+    assert words["pid"] == spare
+    assert len([fd for fd in words["files"] if fd > 2]) == 2  # the channel, and the listing itself
+    exited = news(forks, Exited)
+    assert (exited.rank, exited.pid, exited.code) == (7, spare, 86)
+
+
+def test_each_spare_is_one_rank_and_another_takes_its_place(forks: Forks) -> None:
+    ranks = [first_words(forks.fork({"rank": 0}))["pid"]]
+    for rank in (1, 2):
+        spare = spare_beside(*ranks)
+        ranks.append(first_words(forks.fork({"rank": rank}))["pid"])
+        assert ranks[-1] == spare
+    assert len(set(ranks)) == 3
+
+
+def test_a_spare_that_dies_is_nobodys_news_and_harms_no_order(forks: Forks) -> None:
+    rank = first_words(forks.fork({"rank": 0}))["pid"]
+    spare = spare_beside(rank)
+    os.kill(spare, signal.SIGKILL)
+    until(lambda: is_gone(spare))
+    channel = forks.fork({"rank": 1, "exit": 86})
+    assert first_words(channel)["pid"] not in (rank, spare)
+    assert news(forks, Exited).rank == 1
+    assert spare_beside(rank) != spare
+
+
+def test_an_order_that_dies_with_the_spare_is_told_as_a_ranks_death(forks: Forks) -> None:
+    spare = spare_beside(first_words(forks.fork({"rank": 0}))["pid"])
+    assert news(forks, Forked).rank == 0
+    os.kill(spare, signal.SIGSTOP)
+    until(lambda: state_of(spare) == "T")
+    forks.fork({"rank": 1})
+    assert news(forks, Forked).pid == spare
+    os.kill(spare, signal.SIGKILL)
+    exited = news(forks, Exited)
+    assert (exited.rank, exited.pid, exited.how) == (1, spare, "SIGKILL")
+
+
+def test_a_spare_dies_with_the_fork_server(forks: Forks) -> None:
+    rank = first_words(forks.fork({"rank": 0}))["pid"]
+    spare = spare_beside(rank)
+    os.kill(parent_of(rank), signal.SIGKILL)
+    until(lambda: is_gone(spare))
+
+
+def spare_beside(*ranks: int) -> int:
+    """The pid of the fork server's child that is none of these, once there is one."""
+    server = parent_of(ranks[0])
+    found: set[int] = set()
+
+    def look() -> bool:
+        with open(f"/proc/{server}/task/{server}/children") as file:
+            found.update({int(pid) for pid in file.read().split()} - set(ranks))
+        found.difference_update([pid for pid in found if is_gone(pid)])
+        return bool(found)
+
+    until(look)
+    [spare] = found
+    return spare
 
 
 def parent_of(pid: int) -> int:

@@ -2,6 +2,7 @@
 
 Orders and news travel on one SEQPACKET socket, a JSON object per packet; an order carries the rank's control channel
 as a file descriptor. It knows nothing of layouts: who is to be forked, and why again, is the supervisor's business.
+A while after the last order it forks a spare, which the next order makes a rank at once.
 """
 
 import gc
@@ -11,19 +12,24 @@ import select
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
 
+from moe_worker import spare
 from moe_worker.processes import close_other_files, describe_exit, die_with_parent, reset_signals
+from moe_worker.spare import Spare
 
 MAX_PACKET_BYTES = 64 * 1024
+SPARE_AFTER_S = 2.0
+"""After the last order or death: a failure's own forks come first, and a spare that dies is not forked in a loop."""
 
 RunRank = Callable[[dict[str, Any], int], int]
 """Drives one rank until it ends: (settings, file descriptor of its control channel) -> exit status."""
 
 
-def start(prepare: Callable[[], RunRank]) -> tuple[int, socket.socket]:
+def start(prepare: Callable[[], RunRank], *, spare_after_s: float = SPARE_AFTER_S) -> tuple[int, socket.socket]:
     """Fork the fork server now, before this process has threads, sockets or an event loop: its pid, and the socket to
     it.
 
@@ -44,7 +50,7 @@ def start(prepare: Callable[[], RunRank]) -> tuple[int, socket.socket]:
         run_rank = prepare()
         gc.collect()
         gc.freeze()
-        status = ForkServer(theirs, run_rank).serve()
+        status = ForkServer(theirs, run_rank, spare_after_s).serve()
     except BaseException:  # noqa: BLE001  # whatever it is, this fork must not run on into its parent's code
         traceback.print_exc()
     finally:
@@ -55,10 +61,13 @@ def start(prepare: Callable[[], RunRank]) -> tuple[int, socket.socket]:
 class ForkServer:
     """Serves until the other end of `orders` is closed."""
 
-    def __init__(self, orders: socket.socket, run_rank: RunRank) -> None:
+    def __init__(self, orders: socket.socket, run_rank: RunRank, spare_after_s: float) -> None:
         self._orders = orders
+        self._spare_after_s = spare_after_s
         self._run_rank = run_rank
         self._ranks: dict[int, int] = {}
+        self._spare: Spare | None = None
+        self._spare_at: float | None = None
         self._wake_reader, self._wake_writer = socket.socketpair()
         for end in (self._wake_reader, self._wake_writer):
             end.setblocking(False)
@@ -71,12 +80,17 @@ class ForkServer:
         poller.register(self._orders, select.POLLIN)
         poller.register(self._wake_reader, select.POLLIN)
         while True:
-            ready = {fileno for fileno, _ in poller.poll()}
+            ready = {fileno for fileno, _ in poller.poll(self._wait_ms())}
             if self._wake_reader.fileno() in ready:
                 self._wake_reader.recv(4096)
                 self._reap()
             if self._orders.fileno() in ready and not self._take_order():
                 return 0
+            if self._spare_at is not None and time.monotonic() >= self._spare_at:
+                self._fork_spare()
+
+    def _wait_ms(self) -> float | None:
+        return None if self._spare_at is None else max((self._spare_at - time.monotonic()) * 1000, 0.0)
 
     def _take_order(self) -> bool:
         packet, files, _, _ = socket.recv_fds(self._orders, MAX_PACKET_BYTES, 1)
@@ -90,11 +104,26 @@ class ForkServer:
             self._signal(order["freeze"], signal.SIGSTOP)
             return True
         settings = order["fork"]
-        pid = self._fork(settings, files[0])
+        pid = self._seat_spare(settings, files[0])
+        if pid is None:
+            pid = self._fork(lambda: self._run_rank(settings, files[0]), files[0])
         os.close(files[0])
         self._ranks[pid] = settings["rank"]
         self._tell({"forked": settings["rank"], "pid": pid})
         return True
+
+    def _seat_spare(self, settings: dict[str, Any], control: int) -> int | None:
+        """The pid of the spare that is a rank from now on, None where there was none."""
+        self._spare_at = time.monotonic() + self._spare_after_s
+        waiting, self._spare = self._spare, None
+        return waiting.pid if waiting is not None and waiting.seat(settings, control) else None
+
+    def _fork_spare(self) -> None:
+        self._spare_at = None
+        ours, theirs = spare.channel()
+        pid = self._fork(lambda: spare.wait_for_seat(theirs, self._run_rank), theirs.fileno())
+        theirs.close()
+        self._spare = Spare(pid=pid, orders=ours)
 
     def _signal(self, rank: int, number: signal.Signals) -> None:
         """Only here it is certain that the pid still is the rank's: nobody else reaps it."""
@@ -102,7 +131,8 @@ class ForkServer:
             if forked == rank:
                 os.kill(pid, number)
 
-    def _fork(self, settings: dict[str, Any], control: int) -> int:
+    def _fork(self, play: Callable[[], int], kept: int) -> int:
+        """Fork a process that has this one file of ours, and plays until its end; its pid."""
         parent = os.getpid()
         sys.stdout.flush()
         pid = os.fork()
@@ -112,9 +142,9 @@ class ForkServer:
         try:
             die_with_parent(parent)
             reset_signals()
-            close_other_files(frozenset({control}))
+            close_other_files(frozenset({kept}))
             gc.enable()
-            status = self._run_rank(settings, control)
+            status = play()
         except BaseException:  # noqa: BLE001  # whatever it is, this fork must not run on into its parent's code
             traceback.print_exc()
         finally:
@@ -123,13 +153,20 @@ class ForkServer:
             os._exit(status)
 
     def _reap(self) -> None:
-        while self._ranks:
+        while self._ranks or self._spare is not None:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
             rank = self._ranks.pop(pid, None)
-            if rank is not None:
+            if rank is None:
+                self._lose_spare(pid)
+            else:
                 self._tell({"exited": rank, "pid": pid, "code": _code(status), "how": describe_exit(status)})
+
+    def _lose_spare(self, pid: int) -> None:
+        if self._spare is not None and self._spare.pid == pid:
+            self._spare.orders.close()
+            self._spare, self._spare_at = None, time.monotonic() + self._spare_after_s
 
     def _tell(self, news: dict[str, Any]) -> None:
         self._orders.send(json.dumps(news).encode())

@@ -21,6 +21,8 @@ UNREACHABLE_S = 1.5
 SUSPECT_S = 0.4
 LATE_S = 0.25
 MOST_LOAD_S = 30.0
+SETTLED_S = 1.0
+"""Until then streams may wait for what a new rank does: dial, load, be dialled, and the first steps."""
 
 
 class Checked(Protocol):
@@ -31,7 +33,10 @@ class Checked(Protocol):
 
 
 class RankLoop:
-    """`run` ends when the supervisor says so or is gone; whatever the core or the device raises goes through."""
+    """`run` ends when the supervisor says so or is gone; whatever the core or the device raises goes through.
+
+    `settled` is called once, when the rank has served for a while and loads nothing.
+    """
 
     def __init__(
         self,
@@ -41,6 +46,7 @@ class RankLoop:
         control: ControlChannel,
         device: Checked,
         times: ServiceTimes,
+        settled: Callable[[], object],
         clock: Callable[[], float],
         log: Logger,
         loads_every_seconds: float,
@@ -50,6 +56,7 @@ class RankLoop:
         self._control = control
         self._device = device
         self._times = times
+        self._settled: Callable[[], object] | None = settled
         self._clock = clock
         self._log = log
         self._is_woken = False
@@ -63,6 +70,7 @@ class RankLoop:
         self._told_service_us: dict[int, int] = {}
         self._deadline: float | None = None
         self._next_beat = 0.0
+        self._settled_at = clock() + SETTLED_S
         self._suspects: list[int] = []
         self._load_started: dict[int, float] = {}
         self._terms: dict[int, int] = {}
@@ -102,6 +110,9 @@ class RankLoop:
         self._times.tick(now)
         self._transport.service_us = self._times.figure_us
         self._transport.beat(late_s if late_s > LATE_S else 0.0)
+        if self._settled is not None and now >= self._settled_at and not self._told.get("loading"):
+            self._settled()
+            self._settled = None
         self._tell_suspects()
         is_new = self._core.num_changes() != self._num_changes_told
         if is_new or sorted(self._transport.unreachable(UNREACHABLE_S)) != self._told["unreachable"]:

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from moe_wire.framing import MAX_FRAME_BYTES
 from moe_wire.handshake import Identity as PeerIdentity
 from moe_wire.handshake import read_secret
@@ -29,9 +31,10 @@ from moe_worker.transport.tcp import TcpTransport
 
 MAX_QUEUED_BYTES = 1024 * 1024 * 1024
 YIELD_TO_REPAIR = 10
-"""Niceness that a serving rank adds: where ranks compute on the CPU, those that mend a failure go first."""
+"""Niceness that a settled rank adds: where ranks compute on the CPU, those that mend a failure go first."""
 
 
+@torch.inference_mode()
 def run_rank(order: dict[str, Any], control_fd: int) -> int:
     """Drive one rank; the exit status. Its last words go to the supervisor, who reports them."""
     settings = RankSettings.from_json(order)
@@ -75,11 +78,11 @@ def _serve(settings: RankSettings, control: ControlChannel, log: Logger) -> None
         control=control,
         device=device,
         times=times,
+        settled=lambda: os.nice(YIELD_TO_REPAIR),
         clock=time.monotonic,
         log=log,
         loads_every_seconds=settings.loads_every_seconds,
     )
-    os.nice(YIELD_TO_REPAIR)
     loop.run(engine.wakeup_fd)
 
 
