@@ -17,6 +17,7 @@ from demo.waiting import look_at_availability
 Show = Callable[[str], None]
 LOOK_S = 0.05
 RUNNING_LIMIT_S = 120.0
+HEALED_LIMIT_S = 60.0
 
 
 @dataclass(kw_only=True)
@@ -66,6 +67,12 @@ class Bench:
     def is_available(self) -> bool:
         """Whether the deployment says so of itself, with nothing degraded."""
         return look_at_availability(self.deployed.cluster, self.deployed.name).done
+
+    def heal_all(self) -> None:
+        """Every GPU that an earlier part broke: new pods would wait on it for ever, and copies find no room."""
+        for seat in self.deployed.seats():
+            self.hand.heal(seat)
+        self.wait_until("every GPU is well", self.is_available, HEALED_LIMIT_S, every_s=1.0)
 
     def wait_running(self, crowd: Crowd) -> None:
         """Until as many streams have tokens as there shall be."""

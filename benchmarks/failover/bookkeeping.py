@@ -15,7 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from benchmarks.failover.counted import kind_of
+from benchmarks.failover.counted import BY_CLOCK, kind_of
+from benchmarks.failover.cpu import read_processes
 from demo.cluster import CommandError
 from moe_worker.fork_server import RunRank
 from moe_worker.local import LocalCluster
@@ -77,9 +78,9 @@ def measure(stages: int, ranks: int) -> dict[str, Any]:
         with LocalCluster(MODEL, stages=stages, ranks=ranks, prepare=lambda: _sampled(folder)) as cluster:
             prompts = [[5 + number, 9] for number in range(IN_FLIGHT)]
             cluster.generate(prompts, WARM_UP_TOKENS, limit_s=LIMIT_S)
-            began = time.monotonic()
+            before, began = _cpu_seconds(cluster), time.monotonic()
             answers = cluster.generate(prompts, TOKENS, limit_s=LIMIT_S)
-            ended = time.monotonic()
+            used, ended = _cpu_seconds(cluster) - before, time.monotonic()
         told = [json.loads(file.read_text()) for file in folder.glob("*.json")]
     samples = [kind for one in told for at, kind in one if began <= at < ended]
     kinds = Counter(kind for kind, _ in filter(None, samples))
@@ -91,9 +92,17 @@ def measure(stages: int, ranks: int) -> dict[str, Any]:
         "samples": len(samples),
         "kinds": {name: count / len(samples) for name, count in kinds.most_common()},
         "functions": {name: count / len(samples) for name, count in functions.most_common(12)},
+        "by_clock": kinds[BY_CLOCK] / len(samples),
         "tokens": sum(map(len, answers)),
         "seconds": ended - began,
+        "cores": used / (ended - began),
     }
+
+
+def _cpu_seconds(cluster: LocalCluster) -> float:
+    processes = read_processes()
+    pids = [cluster.pid(rank) for rank in sorted(cluster.crew.members)]
+    return sum(processes[pid].seconds for pid in pids if pid in processes)
 
 
 def _sampled(folder: Path) -> RunRank:

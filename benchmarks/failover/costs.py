@@ -8,9 +8,10 @@ from benchmarks.failover.markdown import table
 from benchmarks.failover.rows import calm_rate, levels
 
 BOOKKEEPING = (
-    "Ranks were sampled by their CPU time while sequences ran ({tokens} tokens in {seconds:.0f} s, {stages} stages of"
-    " {ranks} ranks). Signs of life go by the clock: the slower tokens come, the larger is their"
-    " share. See `benchmarks/failover/counted.py` for what is counted."
+    "Ranks were sampled by their CPU time while sequences ran: {tokens} tokens in {seconds:.0f} s, {stages} stages of"
+    " {ranks} ranks, which had {cores:.1f} cores' time of this machine. Signs of life go by the clock, twice a second"
+    " and rank: the less of a core a rank has, the larger is their share ({by_clock:.2%} here). See"
+    " `benchmarks/failover/counted.py` for what is counted."
 )
 UNEVEN = (
     "{spare} spare copies in each of {stages} stages, placed by the counted load ({took:.0f} s from the patch until all"

@@ -13,7 +13,6 @@ from benchmarks.failover.stalls import arrivals_until, is_through, longest_gap, 
 from moe_api import names
 
 SETTLE_S = 3.0
-HEALED_LIMIT_S = 60.0
 AVAILABLE_LIMIT_S = 240.0
 FLOW_LIMIT_S = 60.0
 LOOK_S = 1.0
@@ -23,18 +22,11 @@ def restart_group(bench: Bench, part: str, mode: str) -> None:
     """Once. `mode` says how containers start: warm or cold."""
     if bench.journal.read("group", part=part):
         return
-    _heal_all(bench)
+    bench.heal_all()
     with bench.crowd(part) as crowd:
         bench.wait_running(crowd)
         time.sleep(SETTLE_S)
         _restart(bench, crowd, part, mode)
-
-
-def _heal_all(bench: Bench) -> None:
-    """New pods may land on a GPU that an earlier part broke, and would wait there for ever."""
-    for seat in bench.deployed.seats():
-        bench.hand.heal(seat)
-    bench.wait_until("every GPU is well", bench.is_available, HEALED_LIMIT_S, every_s=LOOK_S)
 
 
 def _restart(bench: Bench, crowd: Crowd, part: str, mode: str) -> None:

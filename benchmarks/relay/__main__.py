@@ -1,11 +1,15 @@
-"""`python -m benchmarks.relay`: tokens a second of 256 ranks, beside a bare relay of the same messages, in turns."""
+"""`python -m benchmarks.relay`: tokens a second of 256 ranks, beside a bare relay of the same messages, in turns.
+
+Both have as many processes on the same cores, of which one side waits in epoll while the other runs.
+"""
 
 import argparse
 import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -17,24 +21,42 @@ from moe_worker.local import LocalCluster
 
 MODEL = Path(__file__).parents[2] / "models" / "speaking"
 LIMIT_S = 300.0
+HEAD = ("in flight", "engine, tokens/s", "bare relay, tokens/s", "relay over engine")
+READING = (
+    "Median, least and most of rounds taken in turns, {} tokens of each sequence. The relay sends a lane's rows to the"
+    " ranks that they choose, their answers back, the rows on to the next stage, and every token to the client, with"
+    " nothing computed, from as many processes. Its headers are shorter, and a lane's sequences always travel as one"
+    " batch. The ratio is of each round: how many times as long the engine takes as the messages alone."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Tokens a second of each round, with so many sequences in flight."""
+
+    in_flight: int
+    engine: tuple[float, ...]
+    relay: tuple[float, ...]
 
 
 def main() -> int:
-    """Print one row for each number of sequences in flight; `--json FILE` keeps the samples."""
+    """Print one row for each number of sequences in flight; `--json FILE` keeps the samples, `--out FILE` a report."""
     options = _parse()
     rows = measure(options.model, options.ranks, options.in_flight, options.tokens, options.rounds)
     Console().print(_table(rows))
+    if options.out:
+        options.out.write_text(report(rows, options.tokens))
     if options.json:
-        options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+        options.json.write_text(json.dumps({"machine": machine(), "rows": list(map(asdict, rows))}, indent=1) + "\n")
     return 0
 
 
-def measure(model: Path, ranks: int, in_flight: list[int], tokens: int, rounds: int) -> list[dict[str, object]]:
+def measure(model: Path, ranks: int, in_flight: list[int], tokens: int, rounds: int) -> list[Row]:
     """Tokens/s of both, `rounds` samples of each, taken in turns. Every stage is one layer of the model."""
     config = json.loads((model / "config.json").read_text())
     stages: int = config["num_hidden_layers"]
     ring = Ring(stages=stages, ranks=ranks, choices=config["num_experts_per_tok"], row_bytes=4 * config["hidden_size"])
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     with running_ring(ring) as heads, LocalCluster(model, stages=stages, ranks=ranks) as cluster:
         for sequences in in_flight:
 
@@ -48,7 +70,7 @@ def measure(model: Path, ranks: int, in_flight: list[int], tokens: int, rounds: 
 
             both = [(_rate(engine, sequences * tokens), _rate(bare, sequences * tokens)) for _ in range(rounds + 1)]
             ours, relay = zip(*both[1:], strict=True)
-            rows.append({"in_flight": sequences, "engine": ours, "relay": relay})
+            rows.append(Row(in_flight=sequences, engine=ours, relay=relay))
             print(f"{sequences} in flight: {ours} and {relay} tokens/s", file=sys.stderr)
     return rows
 
@@ -59,18 +81,27 @@ def _rate(run: Callable[[], None], tokens: int) -> float:
     return tokens / (time.perf_counter() - began)
 
 
-def _table(rows: list[dict[str, object]]) -> Table:
-    table = Table("in flight", "engine, tokens/s", "bare relay, tokens/s", "relay over engine")
+def report(rows: Sequence[Row], tokens: int) -> str:
+    """As markdown, with the machine."""
+    told = ", ".join(f"{name} {value}" for name, value in machine().items())
+    lines = [f"| {' | '.join(cells)} |" for cells in (HEAD, ("---",) * len(HEAD), *map(_cells, rows))]
+    return "\n".join([f"# What the messages alone take\n\n{told}\n\n{READING.format(tokens)}\n", *lines]) + "\n"
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    table = Table(*HEAD)
     for row in rows:
-        ours, relay = row["engine"], row["relay"]
-        assert isinstance(ours, tuple)
-        assert isinstance(relay, tuple)
-        ratio = statistics.median(there / here for here, there in zip(ours, relay, strict=True))
-        table.add_row(str(row["in_flight"]), _spread(ours), _spread(relay), f"{ratio:.2f}")
+        table.add_row(*_cells(row))
     return table
 
 
-def _spread(samples: tuple[float, ...]) -> str:
+def _cells(row: Row) -> tuple[str, ...]:
+    ratios = [relay / engine for engine, relay in zip(row.engine, row.relay, strict=True)]
+    spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    return str(row.in_flight), _spread(row.engine), _spread(row.relay), spread
+
+
+def _spread(samples: Sequence[float]) -> str:
     return f"{statistics.median(samples):.1f} ({min(samples):.1f} to {max(samples):.1f})"
 
 
@@ -82,6 +113,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=32, help="of each sequence")
     parser.add_argument("--rounds", type=int, default=5, help="samples, after one to warm up")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--out", type=Path, help="a report in markdown")
     return parser.parse_args()
 
 

@@ -1,21 +1,25 @@
-"""The same journeys as the engine's, and nothing else: in each stage a rank asks two others and passes on.
+"""The engine's journeys, and nothing else: in each stage a lane's rank asks those that its rows choose, and passes on.
 
-Every rank is a process with blocking writes and one epoll set; a message is a fixed header and one row of hidden
-states. No handshake, no view, no model, no loss: what the machine takes for the messages alone.
+Every rank is a process with blocking writes and one epoll set; a message is a fixed header and rows of hidden states.
+A lane's sequences travel as one batch, which asks each rank once for all of its rows, as the engine's do: so few
+messages carry so many rows. No handshake, no view, no model, no loss: what the machine takes for the messages alone.
 """
 
 import os
 import select
+import selectors
 import signal
 import socket
 import struct
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 
 HEADER = struct.Struct("<BIIII")
-START, STEP, ASK, ANSWER, DONE = range(5)
+START, STEP, ASK, ANSWER, TOKEN = range(5)
 _MIX = 2654435761
+_READ_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +34,24 @@ class Ring:
 
 @dataclass(frozen=True, kw_only=True)
 class Journey:
-    """What the messages of one sequence say: its number, its lane, and how many tokens it has gone and is to go."""
+    """What the messages of one batch say: its lane, its rows, and how many tokens it has gone and is to go."""
 
-    sequence: int
     lane: int
+    rows: int
     tokens: int
     wanted: int
 
     def pack(self, kind: int) -> bytes:
-        return HEADER.pack(kind, self.sequence, self.lane, self.tokens, self.wanted)
+        return HEADER.pack(kind, self.lane, self.rows, self.tokens, self.wanted)
+
+
+def chosen(ring: Ring, stage: int, journey: Journey) -> Counter[int]:
+    """How many of the journey's rows each place of the stage is asked for; every row chooses `choices` places."""
+    places = Counter[int]()
+    for row in range(journey.rows):
+        mixed = ((journey.lane + row * ring.ranks) * 31 + journey.tokens * 17 + stage) * _MIX
+        places.update((mixed + 7 * one) % ring.ranks for one in range(ring.choices))
+    return places
 
 
 class BareRank:
@@ -49,11 +62,9 @@ class BareRank:
         self._stage, self._place = divmod(number, ring.ranks)
         self._listeners = listeners
         self._number = number
-        self._row = bytes(ring.row_bytes)
-        self._size = HEADER.size + ring.row_bytes
         self._peers: dict[int, socket.socket] = {}
         self._clients: dict[int, socket.socket] = {}
-        self._owed: dict[int, int] = {}
+        self._owed: dict[int, tuple[Journey, int]] = {}
         self._epoll = select.epoll()
         self._sockets = {listeners[number].fileno(): listeners[number]}
         self._epoll.register(listeners[number], select.EPOLLIN)
@@ -78,73 +89,89 @@ class BareRank:
         return self._peers[number]
 
     def _read(self, sock: socket.socket) -> None:
-        data = sock.recv(self._size * 64)
-        while len(data) % self._size:
-            data += sock.recv(self._size - len(data) % self._size)
-        for start in range(0, len(data), self._size):
-            kind, sequence, lane, tokens, wanted = HEADER.unpack_from(data, start)
-            self._take(kind, Journey(sequence=sequence, lane=lane, tokens=tokens, wanted=wanted), sock)
+        data, start = sock.recv(_READ_BYTES), 0
+        while start < len(data):
+            data = _at_least(sock, data, start + HEADER.size)
+            kind, lane, rows, tokens, wanted = HEADER.unpack_from(data, start)
+            start += HEADER.size + rows * self._ring.row_bytes
+            data = _at_least(sock, data, start)
+            self._take(kind, Journey(lane=lane, rows=rows, tokens=tokens, wanted=wanted), sock)
 
     def _take(self, kind: int, journey: Journey, sock: socket.socket) -> None:
         if kind == ASK:
-            sock.sendall(journey.pack(ANSWER) + self._row)
+            self._send(sock, ANSWER, journey)
         elif kind == ANSWER:
             self._answered(journey)
         elif kind == START:
-            self._clients[journey.sequence] = sock
+            self._clients[journey.lane] = sock
             self._ask(journey)
         elif kind == STEP and self._stage == 0:
             self._round(journey)
         else:
             self._ask(journey)
 
+    def _send(self, sock: socket.socket, kind: int, journey: Journey) -> None:
+        sock.sendall(journey.pack(kind) + bytes(journey.rows * self._ring.row_bytes))
+
     def _round(self, journey: Journey) -> None:
-        """A token has come back to its head: on with the next one, or home."""
-        one = Journey(sequence=journey.sequence, lane=journey.lane, tokens=journey.tokens + 1, wanted=journey.wanted)
+        """A token of each sequence has come back to its head: one message each for the client, and on."""
+        one = replace(journey, tokens=journey.tokens + 1)
+        self._clients[one.lane].sendall(one.pack(TOKEN) * one.rows)
         if one.tokens < one.wanted:
             self._ask(one)
-        else:
-            self._clients.pop(one.sequence).sendall(one.pack(DONE) + self._row)
 
     def _ask(self, journey: Journey) -> None:
-        ranks, mixed = self._ring.ranks, (journey.sequence * 31 + journey.tokens * 17 + self._stage) * _MIX
-        chosen = [(mixed + 7 * one) % ranks for one in range(self._ring.choices)]
-        others = [place for place in chosen if place != self._place]
-        self._owed[journey.sequence] = len(others)
-        for place in others:
-            self._peer(self._stage * ranks + place).sendall(journey.pack(ASK) + self._row)
-        if not others:
+        places = chosen(self._ring, self._stage, journey)
+        places.pop(self._place, None)
+        self._owed[journey.lane] = journey, len(places)
+        for place, rows in places.items():
+            self._send(self._peer(self._stage * self._ring.ranks + place), ASK, replace(journey, rows=rows))
+        if not places:
             self._pass_on(journey)
 
-    def _answered(self, journey: Journey) -> None:
-        self._owed[journey.sequence] -= 1
-        if not self._owed[journey.sequence]:
+    def _answered(self, answer: Journey) -> None:
+        journey, owed = self._owed[answer.lane]
+        self._owed[answer.lane] = journey, owed - 1
+        if owed == 1:
             self._pass_on(journey)
 
     def _pass_on(self, journey: Journey) -> None:
         stage = (self._stage + 1) % self._ring.stages
-        self._peer(stage * self._ring.ranks + journey.lane).sendall(journey.pack(STEP) + self._row)
+        self._send(self._peer(stage * self._ring.ranks + journey.lane), STEP, journey)
+
+
+def _at_least(sock: socket.socket, data: bytes, size: int) -> bytes:
+    while len(data) < size:
+        data += sock.recv(_READ_BYTES)
+    return data
 
 
 class Heads:
-    """The client of the ring: gives sequences to the lanes' heads and waits until they have come home."""
+    """The client of the ring: gives batches to the lanes' heads and waits for every token of theirs."""
 
     def __init__(self, ring: Ring, listeners: list[socket.socket]) -> None:
         self._ring = ring
         self._socks = [socket.create_connection(one.getsockname()) for one in listeners[: ring.ranks]]
 
     def send(self, sequences: int, tokens: int) -> None:
-        """`sequences` of them at the same time, each for so many tokens; lanes take turns."""
-        row = bytes(self._ring.row_bytes)
-        for sequence in range(sequences):
-            journey = Journey(sequence=sequence, lane=sequence % self._ring.ranks, tokens=0, wanted=tokens)
-            self._socks[journey.lane].sendall(journey.pack(START) + row)
-        size = len(row) + HEADER.size
-        for sequence in range(sequences):
-            sock = self._socks[sequence % self._ring.ranks]
-            left = size
-            while left:
-                left -= len(sock.recv(left))
+        """`sequences` of them at the same time, each for so many tokens, dealt out to the lanes."""
+        left, selector = {}, selectors.DefaultSelector()
+        for lane, rows in Counter(sequence % self._ring.ranks for sequence in range(sequences)).items():
+            journey, sock = Journey(lane=lane, rows=rows, tokens=0, wanted=tokens), self._socks[lane]
+            sock.sendall(journey.pack(START) + bytes(rows * self._ring.row_bytes))
+            left[lane] = HEADER.size * rows * tokens
+            selector.register(sock, selectors.EVENT_READ, lane)
+        while left:
+            for key, _ in selector.select():
+                left[key.data] -= len(self._socks[key.data].recv(_READ_BYTES))
+                if not left[key.data]:
+                    del left[key.data]
+                    selector.unregister(key.fileobj)
+        selector.close()
+
+    def close(self) -> None:
+        for sock in self._socks:
+            sock.close()
 
 
 @contextmanager
@@ -162,7 +189,8 @@ def running_ring(ring: Ring) -> Iterator[Heads]:
                 finally:
                     os._exit(1)
             pids.append(pid)
-        yield Heads(ring, listeners)
+        with closing(Heads(ring, listeners)) as heads:
+            yield heads
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)

@@ -84,6 +84,12 @@ def test_a_planned_move_is_held_against_twice_the_calm_median(journal: Journal) 
     )
 
 
+def test_bookkeeping_is_told_with_its_error_and_what_goes_by_the_clock(journal: Journal) -> None:
+    journal.add("bookkeeping", share=0.01, by_clock=0.004, samples=10000)
+    found = next(row for row in rows(journal) if "bookkeeping" in row.what)
+    assert (found.found, found.verdict) == ("1.0% ± 0.1%, 0.4% of it by the clock (10000 samples)", "yes")
+
+
 def test_one_wrong_token_breaks_the_promise(journal: Journal) -> None:
     journal.add("streams", part="exit", begun=9, ended=8, failed=[], wrong=["exit-1: wrong"])
     assert rows(journal)[-1].verdict == "NO"
