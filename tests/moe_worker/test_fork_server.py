@@ -9,11 +9,13 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
 from moe_worker import fork_server
 from moe_worker.control import ControlChannel
+from moe_worker.logs import Logger
 from moe_worker.supervisor.forks import Exited, Forked, Forks, ForkServerGone
 
 
@@ -21,6 +23,8 @@ def play(settings: dict[str, Any], control_fd: int) -> int:
     """Stands for a rank: exits with `exit`, dies by `signal`, or stays; says its pid, and which files it has, first."""
     files = sorted(int(name) for name in os.listdir("/proc/self/fd"))
     os.write(control_fd, f'{{"pid":{os.getpid()},"files":{files}}}\n'.encode())
+    if "says" in settings:
+        Logger("rank").error(settings["says"])
     if "signal" in settings:
         os.kill(os.getpid(), settings["signal"])
     while "exit" not in settings:
@@ -61,6 +65,23 @@ def news(forks: Forks, kind: type, limit_s: float = 10.0) -> Any:
                 if isinstance(heard, kind):
                     return heard
     raise AssertionError(f"no {kind.__name__}")
+
+
+@pytest.fixture
+def full_log() -> Iterator[None]:
+    """Standard output is on a disk without room."""
+    kept, full = os.dup(1), os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, 1)
+    yield
+    os.dup2(kept, 1)
+    os.close(kept)
+    os.close(full)
+
+
+def test_a_log_without_room_changes_no_end_and_keeps_no_rank_from_being_forked(full_log: None, forks: Forks) -> None:
+    for rank in (1, 2):
+        forks.fork({"rank": rank, "says": "something", "exit": 86})
+        assert news(forks, Exited) == Exited(rank=rank, pid=ANY, code=86, how="exit status 86")
 
 
 def first_words(channel: ControlChannel) -> dict[str, Any]:

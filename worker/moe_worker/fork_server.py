@@ -11,14 +11,13 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 import traceback
 from collections.abc import Callable
 from typing import Any
 
 from moe_worker import spare
-from moe_worker.processes import close_other_files, describe_exit, die_with_parent, reset_signals
+from moe_worker.processes import close_other_files, describe_exit, die_with_parent, flush_output, reset_signals
 from moe_worker.spare import Spare
 
 MAX_PACKET_BYTES = 64 * 1024
@@ -36,7 +35,7 @@ def start(prepare: Callable[[], RunRank], *, spare_after_s: float = SPARE_AFTER_
     `prepare` runs in the fork server only: it imports what ranks need and returns what runs one.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    sys.stdout.flush()
+    flush_output()
     parent = os.getpid()
     pid = os.fork()
     if pid:
@@ -54,7 +53,7 @@ def start(prepare: Callable[[], RunRank], *, spare_after_s: float = SPARE_AFTER_
     except BaseException:  # noqa: BLE001  # whatever it is, this fork must not run on into its parent's code
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
+        flush_output()
         os._exit(status)
 
 
@@ -134,7 +133,7 @@ class ForkServer:
     def _fork(self, play: Callable[[], int], kept: int) -> int:
         """Fork a process that has this one file of ours, and plays until its end; its pid."""
         parent = os.getpid()
-        sys.stdout.flush()
+        flush_output()
         pid = os.fork()
         if pid:
             return pid
@@ -148,8 +147,7 @@ class ForkServer:
         except BaseException:  # noqa: BLE001  # whatever it is, this fork must not run on into its parent's code
             traceback.print_exc()
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            flush_output()
             os._exit(status)
 
     def _reap(self) -> None:

@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TextIO
 
 _PR_SET_PDEATHSIG = 1
@@ -40,6 +41,13 @@ def close_other_files(kept: frozenset[int]) -> None:
                 os.close(fileno)
             except OSError:  # the listing's own descriptor is gone by now
                 continue
+
+
+def flush_output() -> None:
+    """Write what is left for the log; where its disk is full or its reader gone, that ends nobody otherwise."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
 
 
 def describe_exit(status: int) -> str:
