@@ -6,10 +6,11 @@ On a white ground of their own, so that they can be read wherever they are shown
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean, median
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from benchmarks.failover.journal import Journal, Record
 from benchmarks.failover.killing import BEFORE_S, BIN_S
@@ -87,7 +88,8 @@ def _steps(axes: Axes, values: Sequence[float], label: str, *, color: str, lines
 
 def _phases(figure: Figure, journal: Journal) -> None:
     """Medians, one bar for each failure and load."""
-    axes, names = figure.subplots(), []
+    axes = figure.subplots()
+    names: list[str] = []
     for streams in levels(journal):
         for part in (*SINGLE, "hang", *COPIED):
             if kills := kills_of(journal, streams, [part]):
@@ -142,14 +144,14 @@ def _uneven(figure: Figure, journal: Journal) -> None:
         label = "as planned" if half == "before" else f"with {one['spare']} spare copies a stage"
         axes.bar([place + 1 + offset for place in range(len(places))], places, width=0.4, color=color, label=label)
     axes.set(xlabel="ranks of a stage, the busiest first", ylabel="expert rows a token", title="An uneven load")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3, axis="y")
     _legend(figure, [axes])
 
 
 def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
     """One for all panels, beside them: no line is hidden by it."""
-    entries = {}
+    entries: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
