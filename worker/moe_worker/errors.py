@@ -1,7 +1,8 @@
 """What ends a worker process on purpose, and with which exit status.
 
 WorkerError
-└── SettingsError     the pod's environment cannot be right
+├── SettingsError     the pod's environment cannot be right
+└── TransportError    the transport that the deployment asks for cannot be had here
 """
 
 EXIT_DEVICE = 86
@@ -17,3 +18,7 @@ class WorkerError(Exception):
 
 class SettingsError(WorkerError):
     """A variable of the pod's environment is missing or senseless."""
+
+
+class TransportError(WorkerError):
+    """The image or the node lacks what the transport needs."""

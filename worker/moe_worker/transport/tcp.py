@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from moe_wire.errors import HandshakeError, WireError
 from moe_wire.handshake import NONCE_BYTES, Identity, judge_hello, judge_welcome, make_hello, make_welcome
-from moe_wire.messages import Challenge, Hello, Message, Ping, Pong, Welcome
+from moe_wire.messages import Challenge, Fetched, Hello, Message, Ping, Pong, Source, Welcome
 from moe_worker.protocol.transport import Answered, Arrived, Connected, ConnectionClosed, ConnectionId, Event, Lost
 from moe_worker.protocol.view import SeatView, View
 from moe_worker.transport.admission import Admission
@@ -25,6 +25,7 @@ CONNECT_LIMIT_S = 2.0
 HANDSHAKE_LIMIT_S = 5.0
 MAX_STRANGERS = 128
 BACKLOG = 512
+FETCHES_NOTHING = Fetched(0)
 
 READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 
@@ -240,6 +241,8 @@ class TcpTransport:
         """The dialler's half of the handshake, and afterwards signs of life."""
         if connection.phase is Phase.OPEN and isinstance(message, Pong):
             self._heartbeats.told(connection.peer, message.service_us)
+        elif connection.phase is Phase.OPEN and isinstance(message, Source):
+            self._queue(connection, FETCHES_NOTHING)
         elif connection.phase is Phase.OPEN:
             raise WireError(f"a {type(message).__name__} is no answer")
         elif isinstance(message, Challenge) and connection.hello is None:
@@ -264,6 +267,8 @@ class TcpTransport:
         """The acceptor's half of the handshake, and afterwards questions for a sign of life."""
         if isinstance(message, Ping) and connection.hello is not None:
             self._queue(connection, Pong(self.service_us))
+        elif isinstance(message, Source) and connection.allowed is REQUESTS["rank"]:
+            self._queue(connection, FETCHES_NOTHING)
         elif isinstance(message, Hello) and connection.hello is None:
             judge_hello(self._secret, self._identity, connection.challenge, message)
             self._admission.judge(message)
