@@ -33,7 +33,7 @@ ENTRYPOINT ["moe-gateway"]
 # PyTorch's wheel carries the CUDA libraries; the nodes bring the driver. Supervisors keep their counters in the
 # emptyDir /var/run/moe/state, which Kubernetes makes writable for the pod's fsGroup.
 FROM runtime AS worker
-RUN pip install -c /opt/constraints.txt "$(echo /opt/dist/*.whl)[worker]"
+RUN pip install -c /opt/constraints.txt "$(echo /opt/dist/*.whl)[worker,nixl]"
 ENV OMP_NUM_THREADS=1
 USER 65532:65532
 ENTRYPOINT ["moe-worker"]

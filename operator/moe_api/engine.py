@@ -27,6 +27,9 @@ class EngineSpec(SpecModel):
     """Steps of one lane that are under way at the same time at most."""
     max_sequence_length: int = Field(default=2048, ge=2, le=16777216)
     """Tokens of prompt and completion together at most; must fit into one lane's blocks."""
+    transport: Literal["tcp", "nixl"] = "tcp"
+    """How rows travel between ranks. nixl: large ones are read out of the sender's memory with NVIDIA NIXL, over
+    InfiniBand, RoCE or shared memory; only in a trusted network, for UCX asks nobody who they are."""
 
 
 class GpuPlace(SpecModel):

@@ -28,6 +28,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "maxStepTokens": 256,
         "maxStepsInFlight": 4,
         "maxSequenceLength": 2048,
+        "transport": "tcp",
     }
     assert spec.failover.dump() == {
         "holdSeconds": 30,

@@ -27,6 +27,7 @@ from moe_worker.protocol.settings import Identity
 from moe_worker.rank_loop import RankLoop
 from moe_worker.rank_settings import RankSettings
 from moe_worker.service_times import ServiceTimes, TimedCompute
+from moe_worker.transport.nixl import open_nixl
 from moe_worker.transport.tcp import TcpTransport
 
 MAX_QUEUED_BYTES = 1024 * 1024 * 1024
@@ -104,8 +105,8 @@ def _open_engine(settings: RankSettings, device: Device) -> Engine:
 
 
 def _make_transport(settings: RankSettings, log: Logger) -> TcpTransport:
-    transport = TcpTransport(
-        identity=PeerIdentity(
+    options: dict[str, Any] = {
+        "identity": PeerIdentity(
             kind="rank",
             deployment=settings.deployment,
             replica=settings.replica,
@@ -113,13 +114,14 @@ def _make_transport(settings: RankSettings, log: Logger) -> TcpTransport:
             pod_uid=settings.pod_uid,
             incarnation=settings.incarnation,
         ),
-        secret=read_secret(Path(settings.secret_file).read_bytes()),
-        listener=bind_seat(settings.address),
-        clock=time.monotonic,
-        log=log.warning,
-        max_frame_bytes=MAX_FRAME_BYTES,
-        max_queued_bytes=MAX_QUEUED_BYTES,
-    )
+        "secret": read_secret(Path(settings.secret_file).read_bytes()),
+        "listener": bind_seat(settings.address),
+        "clock": time.monotonic,
+        "log": log.warning,
+        "max_frame_bytes": MAX_FRAME_BYTES,
+        "max_queued_bytes": MAX_QUEUED_BYTES,
+    }
+    transport = open_nixl(**options) if settings.transport == "nixl" else TcpTransport(**options)
     transport.listen()
     return transport
 

@@ -28,6 +28,7 @@ class RankSettings:
     dtype: str
     shape: Mapping[str, int]
     engine: Mapping[str, int]
+    transport: str = "tcp"
     loads_every_seconds: float = 600.0
 
     @classmethod
@@ -53,7 +54,8 @@ class RankSettings:
             model_path=files.model,
             dtype=spec.model.dtype,
             shape=spec.model.shape.dump(),
-            engine={**spec.engine.model_dump(), **place},
+            engine={**spec.engine.model_dump(exclude={"transport"}), **place},
+            transport=spec.engine.transport,
             loads_every_seconds=spec.loads_every_seconds,
         )
 
