@@ -4,6 +4,7 @@ On a white ground of their own, so that they can be read wherever they are shown
 """
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -138,9 +139,8 @@ def _uneven(figure: Figure, journal: Journal) -> None:
         stages: dict[str, list[float]] = {}
         for rank in one[half]["ranks"]:
             stages.setdefault(rank["stage"], []).append(rank["rows"] / one[half]["tokens"])
-        places = [
-            mean(column) for column in zip(*(sorted(found, reverse=True) for found in stages.values()), strict=True)
-        ]
+        columns = zip_longest(*(sorted(found, reverse=True) for found in stages.values()), fillvalue=0.0)
+        places = list(map(mean, columns))
         label = "as planned" if half == "before" else f"with {one['spare']} spare copies a stage"
         axes.bar([place + 1 + offset for place in range(len(places))], places, width=0.4, color=color, label=label)
     axes.set(xlabel="ranks of a stage, the busiest first", ylabel="expert rows a token", title="An uneven load")
