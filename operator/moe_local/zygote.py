@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from moe_local.container import Order, run_container, run_inside
+from moe_local.huge_pages import gather_memory
 from moe_local.sandbox import Kernel, become_root_of_own
 
 
@@ -154,6 +155,7 @@ def main() -> None:
         notes.append(f"the preloaded modules started {num_threads - 1} threads: forks may inherit their locks")
     gc.collect()
     gc.freeze()
+    gather_memory()
     zygote.say(ready=True, notes=notes)
     zygote.serve()
 
