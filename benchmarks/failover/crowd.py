@@ -14,8 +14,10 @@ from typing import Self
 
 import httpx
 
-from demo.streams import TIMEOUT, Prompt, Stream, ask
+from demo.streams import Prompt, Stream, ask
 
+TIMEOUT = httpx.Timeout(60.0, read=600.0)
+"""Seconds; longer than a group takes to start with cold containers."""
 PAUSE_S = 0.2
 """After a stream that failed, so that a gateway which is gone is not asked thousands of times."""
 

@@ -13,9 +13,9 @@ from benchmarks.failover.stalls import arrivals_until, is_through, longest_gap, 
 from moe_api import names
 
 SETTLE_S = 3.0
-AVAILABLE_LIMIT_S = 240.0
-FLOW_LIMIT_S = 60.0
-LOOK_S = 1.0
+GONE_LIMIT_S = 30.0
+WHOLE_LIMIT_S = 60.0
+FLOW_LIMIT_S = 300.0
 
 
 def restart_group(bench: Bench, part: str, mode: str) -> None:
@@ -34,12 +34,7 @@ def _restart(bench: Bench, crowd: Crowd, part: str, mode: str) -> None:
     labels = {names.LABEL_DEPLOYMENT: bench.deployed.name, names.LABEL_APP_COMPONENT: names.COMPONENT_WORKER}
     bench.deployed.cluster.delete_all("pods", labels)
 
-    def is_replaced() -> bool:
-        # The status of a moment ago still says that all is well.
-        now = _uids(bench)
-        return len(now) == len(before) and not now & before and bench.is_available()
-
-    available = bench.wait_until("the replica serves again", is_replaced, AVAILABLE_LIMIT_S, every_s=LOOK_S)
+    bench.wait_until("every pod is gone", lambda: not _uids(bench) & before, GONE_LIMIT_S)
     since = time.monotonic()
     flowing = bench.wait_until("streams go on", lambda: _all_through(running, since), FLOW_LIMIT_S)
     waits, failed = _waits(running, began), [one.name for one in running if one.stream.error]
@@ -50,10 +45,10 @@ def _restart(bench: Bench, crowd: Crowd, part: str, mode: str) -> None:
         streams=bench.num_streams,
         running=len(running),
         waits=waits,
-        available=available,
         flowing=flowing,
         failed=failed,
     )
+    bench.wait_until("the replica is whole", bench.is_available, WHOLE_LIMIT_S, every_s=1.0)
     bench.show(f"{part}: {len(running)} streams waited {spread(waits)}, {len(failed)} of them failed")
 
 
