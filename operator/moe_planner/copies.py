@@ -103,14 +103,16 @@ def restored(
     *,
     usable: frozenset[int],
     at_once: int,
+    failing: frozenset[tuple[int, int]] = frozenset(),
     rates: Rates | None = None,
     racks: Mapping[str, str] | None = None,
 ) -> StageLayout:
     """The stage with the most urgent of its missing copies being loaded, `at_once` loads in the stage at most.
 
-    Itself when nothing is missing or as many loads are under way already.
+    Itself when nothing is missing or as many loads are under way already. `failing` are the (expert, rank) pairs that
+    could not be loaded yet; no other load waits for them.
     """
-    under_way = sum(copy.state == "loading" for copy in stage.copies)
+    under_way = sum(copy.state == "loading" and (copy.expert, copy.rank) not in failing for copy in stage.copies)
     if under_way >= at_once:
         return stage
     moves = missing(stage, planned, room, usable=usable, rates=rates, racks=racks)

@@ -20,13 +20,15 @@ def home(
     available: frozenset[int],
     leaving: frozenset[int] = frozenset(),
     loaded: frozenset[tuple[int, int]] = frozenset(),
+    failing: frozenset[tuple[int, int]] = frozenset(),
     room: Room | None = None,
     at_once: int | None = None,
 ) -> StageLayout:
     """The next layout towards `planned`; equal to `stage` when there is nothing to do.
 
     `available` are the ranks that are able to host, and they are unmasked; `leaving` are those of them that should not.
-    `loaded` are the (expert, rank) pairs that the ranks report as held. First the planned hosts load beside the
+    `loaded` are the (expert, rank) pairs that the ranks report as held, `failing` those that they could not load yet:
+    they are tried again, and no other load waits for them. First the planned hosts load beside the
     temporary ones; told that they have loaded, they serve and the temporary ones are dropped. While a planned host may
     not host, a copy elsewhere stands in for it, and serves once it is loaded; a copy on a leaving rank serves until
     then. Where no rank is left that could take it, it goes only if another host serves the expert. Nothing begins to
@@ -36,7 +38,7 @@ def home(
     masked = tuple(rank for rank in stage.masked if rank not in available)
     usable = available - frozenset(masked) - leaving
     way = _Way(stage, planned, usable, loaded, room)
-    copies = _with_new_loads([way.step(expert) for expert in stage.experts], way, at_once)
+    copies = _with_new_loads([way.step(expert) for expert in stage.experts], way, failing, at_once)
     still_loading = frozenset(copy.rank for copy in copies if copy.state == "loading")
     lanes = lanes_on_the_way(
         stage.lanes,
@@ -127,9 +129,11 @@ class _Way:
         return not any(rank not in held and self.has_room(rank) for rank in self._usable)
 
 
-def _with_new_loads(steps: list[_Step], way: _Way, at_once: int | None) -> tuple[Copy, ...]:
+def _with_new_loads(
+    steps: list[_Step], way: _Way, failing: frozenset[tuple[int, int]], at_once: int | None
+) -> tuple[Copy, ...]:
     """All copies after the steps, the loads that may begin among them: those of the fewest hosts first."""
-    under_way = sum(len(step.loading) for step in steps)
+    under_way = sum((step.expert, rank) not in failing for step in steps for rank in step.loading)
     begun: dict[int, list[int]] = {}
     waiting = sorted((len(step.serving), step.expert, rank) for step in steps for rank in step.to_load)
     for _, expert, rank in waiting:

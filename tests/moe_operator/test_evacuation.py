@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from moe_api import names
+from moe_api.report import Report
 from moe_api.stage import MoEStage
 from moe_operator import resources
 from moe_operator.api import Json
@@ -246,6 +247,34 @@ async def test_a_pod_may_be_evicted_once_it_is_empty_and_no_sooner() -> None:
     assert [one["metadata"]["name"] for one in await world.pods() if one["spec"]["nodeName"] == node] == [
         f"{STAGE}-p1-a0"
     ]
+
+
+class StuckWorld(World):
+    """The first pod of stage 1 never applies another layout than its first."""
+
+    def report_of(self, pod: Json, stage: MoEStage) -> Report:
+        report = super().report_of(pod, stage)
+        is_stuck = pod["metadata"]["name"].startswith(f"{STAGE}-p0")
+        return report.model_copy(update={"epoch": 1}) if is_stuck else report
+
+
+async def test_a_pod_that_never_learns_that_another_is_empty_holds_it_back_no_longer_than_the_lanes_drain() -> None:
+    world = StuckWorld(two_pods_a_stage)
+    await world.settle()
+    cordon(world, await node_of(world, 6))
+    while 6 in seats(await world.stage(STAGE)):
+        await world.run_operator()
+        await world.run_nodes()
+        world.clock.seconds += 1
+    emptied = world.clock.seconds
+
+    world.clock.seconds = emptied + 7
+    await world.run_operator()
+    assert (await holding(world))[f"{STAGE}-p1-a0"] == "true"
+
+    world.clock.seconds = emptied + 11
+    await world.run_operator()
+    assert await holding(world) == {f"{STAGE}-p0-a0": "true", f"{STAGE}-p1-a0": "false"}
 
 
 async def test_an_evicted_pod_comes_back_elsewhere_and_is_protected_again() -> None:

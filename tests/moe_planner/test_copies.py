@@ -105,6 +105,15 @@ def test_copies_are_made_again_a_few_at_a_time() -> None:
     assert (second.hosts(1), second.hosts(5), second.loading(5)) == ((1, 4), (1,), (6,))
 
 
+def test_no_copy_waits_for_one_that_could_not_be_loaded_yet() -> None:
+    planned = placed(shaped(experts=8), on_nodes(2, 4), ranks=8, constraints=Constraints(copies=2)).stages[0]
+    damaged = rehost(planned, lost=frozenset({5}), room=ROOM).layout
+    alive = frozenset(planned.ranks) - {5}
+    first = restored(damaged, planned, ROOM, usable=alive, at_once=1)
+    second = restored(first, planned, ROOM, usable=alive, at_once=1, failing=frozenset({(1, 4)}))
+    assert [(c.expert, c.rank) for c in second.copies if c.state == "loading"] == [(1, 4), (5, 6)]
+
+
 def test_a_copy_on_a_rank_that_is_not_to_host_counts_as_missing_and_stays_until_then() -> None:
     planned = placed(shaped(experts=8), on_nodes(2, 4), ranks=8, constraints=Constraints(copies=2)).stages[0]
     usable = frozenset(planned.ranks) - {5}

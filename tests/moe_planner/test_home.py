@@ -163,6 +163,16 @@ def test_no_more_loads_begin_than_may_be_under_way() -> None:
     assert (second.hosts(1), loading_pairs(second)) == ((1,), {(2, 2), (3, 3)})
 
 
+def test_no_load_waits_for_one_that_could_not_be_done_yet() -> None:
+    planned = stage(ranks=4, experts=4)
+    moved = rehost(planned, lost=frozenset({1, 2, 3}), room=Room(lanes_per_rank=4)).layout
+    everybody = frozenset(planned.ranks)
+    first = home(moved, planned, available=everybody, at_once=2)
+    second = home(first, planned, available=everybody, failing=frozenset({(1, 1)}), at_once=2)
+    assert loading_pairs(second) == {(1, 1), (2, 2), (3, 3)}
+    assert home(second, planned, available=everybody, failing=frozenset({(1, 1)}), at_once=2) == second
+
+
 @settings(max_examples=150, deadline=None)
 @given(any_stage(), st.data())
 def test_ranks_are_emptied_in_bounded_commits_and_no_expert_is_ever_without_its_hosts(

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from moe_api.stage import MoEStageSpec
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from moe_api.moment import moment_of
+from moe_api.stage import MoEStage, MoEStageSpec
 from moe_operator.decide.actions import MarkPod
 from moe_operator.decide.seats import Seats, node_rank_of
+
+LEAST_SECONDS = 5.0
+"""So long every pod has to learn that another one is empty, however short failover.drainSeconds is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marks:
+    """Labels to write; `until` is when a pod may go although not all know that it is empty."""
+
+    pods: tuple[MarkPod, ...]
+    until: datetime | None
 
 
 def holding_node_ranks(spec: MoEStageSpec) -> frozenset[int]:
@@ -14,16 +29,32 @@ def holding_node_ranks(spec: MoEStageSpec) -> frozenset[int]:
     return frozenset(node_rank_of(seat) for seat in spec.ranks if seat.rank in held)
 
 
-def marks(seats: Seats, next_spec: MoEStageSpec) -> tuple[MarkPod, ...]:
-    """The pods whose label does not say what they hold. A pod is let go once all know that it holds nothing."""
+def marks(seats: Seats, next_spec: MoEStageSpec, now: datetime) -> Marks:
+    """The pods whose label does not say what they hold.
+
+    A pod is let go once all know that it holds nothing. Who does not learn it within failover.drainSeconds is waited
+    for no longer: its requests break off then, and are sent again when it does.
+    """
     spec = seats.snapshot.stage.spec
     holding = holding_node_ranks(spec) | holding_node_ranks(next_spec)
-    is_known = next_spec == spec and _is_applied(seats)
-    return tuple(
+    wrong = [
         MarkPod(name=pod.name, uid=pod.uid, is_holding=node_rank in holding)
         for node_rank, pod in seats.pods.items()
-        if pod is not None and pod.is_holding != (node_rank in holding) and (node_rank in holding or is_known)
-    )
+        if pod is not None and pod.is_holding != (node_rank in holding)
+    ]
+    empty = [mark for mark in wrong if not mark.is_holding]
+    until = _learnt_until(seats.snapshot.stage) if empty and next_spec == spec else None
+    is_known = _is_applied(seats) or (until is not None and until <= now)
+    may_go = empty if next_spec == spec and is_known else []
+    full = [mark for mark in wrong if mark.is_holding]
+    return Marks(pods=(*full, *may_go), until=None if is_known else until)
+
+
+def _learnt_until(stage: MoEStage) -> datetime | None:
+    """Until when the pods may be learning of the last commit that moved anything; None where none is known."""
+    wait = timedelta(seconds=max(LEAST_SECONDS, stage.spec.failover.drain_seconds))
+    moments = [moment for move in stage.status.moves if (moment := moment_of(move.time)) is not None]
+    return max(moments) + wait if moments else None
 
 
 def _is_applied(seats: Seats) -> bool:

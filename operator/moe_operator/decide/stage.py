@@ -12,6 +12,7 @@ from datetime import datetime
 
 from moe_api.convert import PodRef, room, stage_layout, with_layout
 from moe_api.names import parse_pod_name
+from moe_api.report import SeatReport
 from moe_api.stage import MoEStageSpec
 from moe_operator.decide.actions import CreatePod, DeletePod, StageDecision
 from moe_operator.decide.evidence import Evidence, find_evidence
@@ -51,12 +52,13 @@ def decide_stage(snapshot: StageSnapshot, now: datetime) -> StageDecision:
     lanes = drain(spec, rehosting.layout.lanes, layout.lanes, _room(seats), now)
     next_spec = _next_spec(seats, replace(layout, lanes=lanes.seats), lanes, evidence, now)
     creates = _creates(seats, next_spec, evidence, now)
+    marked = marks(seats, next_spec, now)
     moved = relocations(seats, next_spec, evidence.losses, evidence.leaving)
     return StageDecision(
         commit=next_spec if next_spec != spec else None,
         creates=creates,
         deletes=_deletes(seats, evidence),
-        marks=marks(seats, next_spec),
+        marks=marked.pods,
         relocations=tuple(moved),
         events=(
             *relocation_events(moved, seats),
@@ -68,7 +70,7 @@ def decide_stage(snapshot: StageSnapshot, now: datetime) -> StageDecision:
             *evacuation_events(spec, next_spec, evidence.leaving),
             *pod_events(creates),
         ),
-        look_again=min(filter(None, (lanes.until, evidence.look_again)), default=None),
+        look_again=min(filter(None, (lanes.until, evidence.look_again, marked.until)), default=None),
     )
 
 
@@ -103,8 +105,16 @@ def _towards_home(seats: Seats, layout: StageLayout, evidence: Evidence) -> Stag
     able = frozenset(layout.ranks) - frozenset(layout.masked)
     leaving = frozenset(evidence.leaving)
     at_once, room_left = spec.failover.loads_at_once, _room(seats)
+    failing = _failing(seats)
     stepped = home(
-        layout, planned, available=able, leaving=leaving, loaded=_loaded(seats), room=room_left, at_once=at_once
+        layout,
+        planned,
+        available=able,
+        leaving=leaving,
+        loaded=_loaded(seats),
+        failing=failing,
+        room=room_left,
+        at_once=at_once,
     )
     again = restored(
         _where_it_runs(stepped, seats),
@@ -112,6 +122,7 @@ def _towards_home(seats: Seats, layout: StageLayout, evidence: Evidence) -> Stag
         room_left,
         usable=able - leaving,
         at_once=at_once,
+        failing=failing,
         rates=known_rates(seats.snapshot.stage),
         racks=racks_of(seats.snapshot.nodes.values(), seats.snapshot.accepted.hardware),
     )
@@ -138,8 +149,16 @@ def _next_spec(seats: Seats, layout: StageLayout, lanes: Drain, evidence: Eviden
 
 
 def _loaded(seats: Seats) -> frozenset[tuple[int, int]]:
-    reports = [seats.report(seat) for seat in seats.snapshot.stage.spec.ranks if seats.is_serving(seat)]
-    return frozenset((expert, report.rank) for report in reports if report for expert in report.experts)
+    return frozenset((expert, report.rank) for report in _serving(seats) for expert in report.experts)
+
+
+def _failing(seats: Seats) -> frozenset[tuple[int, int]]:
+    return frozenset((failed.expert, report.rank) for report in _serving(seats) for failed in report.failed)
+
+
+def _serving(seats: Seats) -> list[SeatReport]:
+    found = (seats.report(seat) for seat in seats.snapshot.stage.spec.ranks if seats.is_serving(seat))
+    return [report for report in found if report is not None]
 
 
 def _new_pods(seats: Seats) -> dict[int, PodRef]:
