@@ -29,10 +29,11 @@ test-fast: ## The tests that need no cluster: seconds, for while you work
 	@$(PYTHON) -m setup setup
 	$(PYTEST) tests -m "not cluster and not e2e and not slow"
 
-sweep: ## Look for new failures: random examples of every property, and random histories of the protocol (SEED=n)
-	@$(PYTHON) -m setup setup
+sweep: ## Look for new failures: random examples and histories (SEED=n), the operator killed around every write
+	@$(PYTHON) -m setup test
 	$(PYTEST) tests -m "not cluster and not e2e and not slow" --hypothesis-profile=sweep --hypothesis-seed=$(SEED) -k "not simulation"
 	MOE_FIRST_SEED=$(SEED) MOE_HISTORIES=20000 $(PYTEST) tests/moe_worker/protocol/simulation
+	MOE_EVERY_NTH_WRITE=1 $(PYTEST) tests/moe_operator/test_faults.py tests/moe_operator/test_cluster_writes.py
 
 mutants: ## Break each rule of the protocol, the operator and the gateway once, and see the tests fail (minutes)
 	@$(PYTHON) -m setup setup

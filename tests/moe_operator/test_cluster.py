@@ -137,7 +137,7 @@ class Hands:
         for pod in self.pods():
             stage = self.stage(pod["metadata"]["ownerReferences"][0]["name"])
             mine = [seat for seat in stage.spec.ranks if seat.pod_uid == pod["metadata"]["uid"]]
-            seats = [_seat(stage, seat.rank, seat.gpu, seat.rank in bad_ranks) for seat in mine]
+            seats = [seat_report(stage, seat.rank, seat.gpu, seat.rank in bad_ranks) for seat in mine]
             text = Report(epoch=stage.metadata.generation, seats=seats).to_json()
             name = pod["metadata"]["name"]
             note = f"{names.ANNOTATION_REPORT}={text}"
@@ -152,7 +152,7 @@ class Hands:
         self.cluster.until(lambda: self.condition(type_) == value, f"{type_} is {value}", seconds=60)
 
 
-def _seat(stage: MoEStage, rank: int, gpu: int, is_bad: bool) -> SeatReport:
+def seat_report(stage: MoEStage, rank: int, gpu: int, is_bad: bool) -> SeatReport:
     if is_bad:
         return SeatReport(rank=rank, state="failed", gpu=GpuHealth(index=gpu, healthy=False, reason="XID 79"))
     held = [e.expert for e in stage.spec.experts if rank in (*e.ranks, *e.loading)]
