@@ -23,6 +23,7 @@ from moe_operator.settings import HEALTH_PORT, METRICS_PORT, Settings, read_sett
 
 DEPLOYMENT_REST_SECONDS = 0.2
 STAGE_REST_SECONDS = 0.05
+DEPLOYMENT_HOLD_SECONDS = 0.3
 
 
 class EndlessBackoffs:
@@ -54,7 +55,9 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
     reconciler = Reconciler(api=api, clock=SystemClock(), images=settings.images)
     metrics, clock = reconciler.metrics, reconciler.clock
     reconcile = metrics.timed(reconciler.reconcile)
-    queue = DirtyQueue(reconcile, clock=clock, backoff=Backoff(), rest_seconds=_rest_seconds)
+    queue = DirtyQueue(
+        reconcile, clock=clock, backoff=Backoff(), rest_seconds=_rest_seconds, hold_seconds=_hold_seconds
+    )
     metrics.follow(queue.depth)
     try:
         with served(metrics, settings.health_address, METRICS_PORT):
@@ -113,6 +116,11 @@ def _register_activities(registry: kopf.OperatorRegistry, api: KubernetesApi, qu
 def _rest_seconds(key: Key) -> float:
     """Reports come many a second while a deployment comes up. A failure after a quiet moment is looked at at once."""
     return DEPLOYMENT_REST_SECONDS if key.kind == names.DEPLOYMENT_KIND else STAGE_REST_SECONDS
+
+
+def _hold_seconds(key: Key) -> float:
+    """What a deployment tells of a failure can wait: its stages, which mend it, have the processor to themselves."""
+    return DEPLOYMENT_HOLD_SECONDS if key.kind == names.DEPLOYMENT_KIND else 0.0
 
 
 def _kopf_settings() -> kopf.OperatorSettings:

@@ -51,15 +51,18 @@ class DirtyQueue:
         clock: Clock,
         backoff: Backoff,
         rest_seconds: Callable[[Key], float] = lambda key: 0.0,
+        hold_seconds: Callable[[Key], float] = lambda key: 0.0,
     ) -> None:
         """`reconcile` returns after how many seconds time alone may change what is to be done, None when never.
 
-        `rest_seconds` is the pause after a pass over a key, in which more marks gather; the first never waits.
+        `rest_seconds` is the pause after a pass over a key, in which more marks gather; `hold_seconds` the one before
+        the first pass over it, for keys that are to wait for what others do about the same news.
         """
         self._reconcile = reconcile
         self._clock = clock
         self._backoff = backoff
         self._rest_seconds = rest_seconds
+        self._hold_seconds = hold_seconds
         self._dirty: set[Key] = set()
         self._workers: dict[Key, asyncio.Task[None]] = {}
         self._waits: dict[Key, asyncio.Task[None]] = {}
@@ -116,6 +119,8 @@ class DirtyQueue:
     async def _work(self, key: Key) -> None:
         failures = 0
         try:
+            if hold := self._hold_seconds(key):
+                await self._clock.sleep(hold)
             while key in self._dirty:
                 self._dirty.discard(key)
                 failures = 0 if await self._try(key) else failures + 1

@@ -32,6 +32,14 @@ class Work:
         return self.again_in.pop(0) if self.again_in else None
 
 
+class LettingClock(ManualClock):
+    """Lets all others go on before it comes back."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds)
+        await asyncio.sleep(0)
+
+
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
@@ -96,6 +104,18 @@ async def test_a_key_rests_after_a_pass_if_told_to(work: Work, clock: ManualCloc
     await queue.idle()
 
     assert (work.passes, clock.seconds) == ([ONE], 0.5)
+
+
+async def test_a_key_that_is_held_lets_others_pass_first(work: Work) -> None:
+    clock = LettingClock()
+    held = {ONE: 3.0}
+    queue = DirtyQueue(work.reconcile, clock=clock, backoff=Backoff(), hold_seconds=lambda key: held.get(key, 0.0))
+    queue.mark(ONE)
+    queue.mark(ONE)
+    queue.mark(TWO)
+    await queue.idle()
+
+    assert (work.passes, clock.seconds) == ([TWO, ONE], 3.0)
 
 
 async def test_a_pass_is_repeated_when_it_says_so(queue: DirtyQueue, work: Work, clock: ManualClock) -> None:

@@ -29,6 +29,24 @@ def test_a_failed_gpu_does_not_wait_for_the_step() -> None:
     assert writer.due(1.01) == "b"
 
 
+def test_what_is_held_waits_a_moment_for_more_and_a_failed_gpu_does_not() -> None:
+    writer = ReportWriter()
+    writer.hold(1.0)
+    writer.offer("starting", 1.0)
+    assert writer.due(1.24) is None
+    assert writer.due(1.25) == "starting"
+    writer.offer("failed", 1.1, is_urgent=True)
+    assert writer.due(1.1) == "failed"
+
+
+def test_what_is_late_already_is_not_held() -> None:
+    writer = ReportWriter()
+    writer.offer("failed", 1.0, is_urgent=True)
+    writer.hold(1.01)
+    writer.offer("failed, and another starting", 1.01)
+    assert writer.due(1.01) == "failed, and another starting"
+
+
 def test_what_has_been_written_is_never_written_again() -> None:
     writer = ReportWriter()
     writer.offer("a", 1.0)

@@ -54,6 +54,7 @@ class Supervisor:
         self._neighbours: dict[str, Follower] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._unhealthy: frozenset[int] = frozenset()
+        self._num_restarts = 0
         self._epoch = 0
         self._crew = Crew(
             forks=forks,
@@ -209,8 +210,12 @@ class Supervisor:
         )
 
     def _report_changed(self) -> None:
-        """A GPU that failed or healed is reported without delay."""
+        """A GPU that failed or healed is reported without delay, a rank's death with what follows at once."""
         seats = self._crew.seats()
+        num_restarts = sum(seat.restarts for seat in seats)
+        if num_restarts > self._num_restarts:
+            self._writer.hold(time.monotonic())
+        self._num_restarts = num_restarts
         unhealthy = frozenset(seat.rank for seat in seats if seat.reason)
         is_urgent, self._unhealthy = unhealthy != self._unhealthy, unhealthy
         if is_urgent:

@@ -1,7 +1,7 @@
 """What is reported, and when it is written: only when it differs, at once, then in steps of 100 ms; again until it is
 through.
 
-Pure. A failed GPU does not wait for the 100 ms: streams do.
+Pure. A failed GPU does not wait for the 100 ms: streams do. A death waits a moment for what becomes of the seat.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +12,7 @@ from moe_worker.logs import timestamp
 from moe_worker.supervisor.seat import Seat
 
 STEP_S = 0.1
+HOLD_S = 0.25
 FIRST_RETRY_S = 0.05
 MAX_RETRY_S = 0.5
 
@@ -29,6 +30,13 @@ class ReportWriter:
         self._wanted = text
         if is_urgent and not self._retry_s:
             self._earliest = now
+
+    def hold(self, now: float) -> None:
+        """A rank is being started again: soon it serves, or tells that its GPU has failed, and then this report would
+        be in the way of that. What is under way, or already late, is not held.
+        """
+        if self._wanted == self._written:
+            self._earliest = max(self._earliest, now + HOLD_S)
 
     def due(self, now: float) -> str | None:
         """What to write now, if anything."""
