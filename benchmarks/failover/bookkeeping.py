@@ -15,8 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from benchmarks.cpu_time import cpu_seconds
 from benchmarks.failover.counted import BY_CLOCK, kind_of
-from benchmarks.failover.cpu import read_processes
 from demo.cluster import CommandError
 from moe_worker.fork_server import RunRank
 from moe_worker.local import LocalCluster
@@ -78,9 +78,10 @@ def measure(stages: int, ranks: int) -> dict[str, Any]:
         with LocalCluster(MODEL, stages=stages, ranks=ranks, prepare=lambda: _sampled(folder)) as cluster:
             prompts = [[5 + number, 9] for number in range(IN_FLIGHT)]
             cluster.generate(prompts, WARM_UP_TOKENS, limit_s=LIMIT_S)
-            before, began = _cpu_seconds(cluster), time.monotonic()
+            pids = [cluster.pid(rank) for rank in range(stages * ranks)]
+            before, began = cpu_seconds(pids), time.monotonic()
             answers = cluster.generate(prompts, TOKENS, limit_s=LIMIT_S)
-            used, ended = _cpu_seconds(cluster) - before, time.monotonic()
+            used, ended = cpu_seconds(pids) - before, time.monotonic()
         told = [json.loads(file.read_text()) for file in folder.glob("*.json")]
     samples = [kind for one in told for at, kind in one if began <= at < ended]
     kinds = Counter(kind for kind, _ in filter(None, samples))
@@ -97,12 +98,6 @@ def measure(stages: int, ranks: int) -> dict[str, Any]:
         "seconds": ended - began,
         "cores": used / (ended - began),
     }
-
-
-def _cpu_seconds(cluster: LocalCluster) -> float:
-    processes = read_processes()
-    pids = [cluster.pid(rank) for rank in sorted(cluster.crew.members)]
-    return sum(processes[pid].seconds for pid in pids if pid in processes)
 
 
 def _sampled(folder: Path) -> RunRank:

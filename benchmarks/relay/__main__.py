@@ -15,28 +15,46 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.cpu_time import cpu_seconds
 from benchmarks.machine import machine
 from benchmarks.relay.bare import Ring, running_ring
 from moe_worker.local import LocalCluster
 
 MODEL = Path(__file__).parents[2] / "models" / "speaking"
 LIMIT_S = 300.0
-HEAD = ("in flight", "engine, tokens/s", "bare relay, tokens/s", "relay over engine")
+HEAD = (
+    "in flight",
+    "engine, tokens/s",
+    "relay, tokens/s",
+    "relay over engine",
+    "engine, CPU ms a token",
+    "relay, CPU ms a token",
+    "engine over relay",
+)
 READING = (
     "Median, least and most of rounds taken in turns, {} tokens of each sequence. The relay sends a lane's rows to the"
     " ranks that they choose, their answers back, the rows on to the next stage, and every token to the client, with"
     " nothing computed, from as many processes. Its headers are shorter, and a lane's sequences always travel as one"
-    " batch. The ratio is of each round: how many times as long the engine takes as the messages alone."
+    " batch. Ratios are of each round: how many times as long the engine takes as the messages alone, and how many"
+    " times the CPU time of all ranks, which is what can be compared where others use the machine too."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One round: tokens a second, and CPU time of all ranks a token."""
+
+    rate: float
+    cpu_ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
-    """Tokens a second of each round, with so many sequences in flight."""
+    """Both sides' rounds with so many sequences in flight."""
 
     in_flight: int
-    engine: tuple[float, ...]
-    relay: tuple[float, ...]
+    engine: tuple[Sample, ...]
+    relay: tuple[Sample, ...]
 
 
 def main() -> int:
@@ -52,12 +70,13 @@ def main() -> int:
 
 
 def measure(model: Path, ranks: int, in_flight: list[int], tokens: int, rounds: int) -> list[Row]:
-    """Tokens/s of both, `rounds` samples of each, taken in turns. Every stage is one layer of the model."""
+    """`rounds` samples of each, taken in turns. Every stage is one layer of the model."""
     config = json.loads((model / "config.json").read_text())
     stages: int = config["num_hidden_layers"]
     ring = Ring(stages=stages, ranks=ranks, choices=config["num_experts_per_tok"], row_bytes=4 * config["hidden_size"])
     rows: list[Row] = []
     with running_ring(ring) as heads, LocalCluster(model, stages=stages, ranks=ranks) as cluster:
+        pids = [cluster.pid(rank) for rank in range(stages * ranks)]
         for sequences in in_flight:
 
             def engine(sequences: int = sequences) -> None:
@@ -68,17 +87,19 @@ def measure(model: Path, ranks: int, in_flight: list[int], tokens: int, rounds: 
             def bare(sequences: int = sequences) -> None:
                 heads.send(sequences, tokens)
 
-            both = [(_rate(engine, sequences * tokens), _rate(bare, sequences * tokens)) for _ in range(rounds + 1)]
+            number = sequences * tokens
+            both = [(_sample(engine, number, pids), _sample(bare, number, heads.pids)) for _ in range(rounds + 1)]
             ours, relay = zip(*both[1:], strict=True)
             rows.append(Row(in_flight=sequences, engine=ours, relay=relay))
-            print(f"{sequences} in flight: {ours} and {relay} tokens/s", file=sys.stderr)
+            print(f"{sequences} in flight: {ours} and {relay}", file=sys.stderr)
     return rows
 
 
-def _rate(run: Callable[[], None], tokens: int) -> float:
-    began = time.perf_counter()
+def _sample(run: Callable[[], None], tokens: int, pids: Sequence[int]) -> Sample:
+    used, began = cpu_seconds(pids), time.perf_counter()
     run()
-    return tokens / (time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    return Sample(rate=tokens / seconds, cpu_ms=1000 * (cpu_seconds(pids) - used) / tokens)
 
 
 def report(rows: Sequence[Row], tokens: int) -> str:
@@ -96,13 +117,22 @@ def _table(rows: Sequence[Row]) -> Table:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    ratios = [relay / engine for engine, relay in zip(row.engine, row.relay, strict=True)]
-    spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    return str(row.in_flight), _spread(row.engine), _spread(row.relay), spread
+    both = list(zip(row.engine, row.relay, strict=True))
+    return (
+        str(row.in_flight),
+        _spread([one.rate for one in row.engine]),
+        _spread([one.rate for one in row.relay]),
+        _spread([relay.rate / engine.rate for engine, relay in both]),
+        _spread([one.cpu_ms for one in row.engine]),
+        _spread([one.cpu_ms for one in row.relay]),
+        _spread([engine.cpu_ms / relay.cpu_ms for engine, relay in both if relay.cpu_ms]),
+    )
 
 
 def _spread(samples: Sequence[float]) -> str:
-    return f"{statistics.median(samples):.1f} ({min(samples):.1f} to {max(samples):.1f})"
+    if not samples:
+        return "-"
+    return f"{statistics.median(samples):.2f} ({min(samples):.2f} to {max(samples):.2f})"
 
 
 def _parse() -> argparse.Namespace:

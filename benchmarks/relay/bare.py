@@ -147,9 +147,12 @@ def _at_least(sock: socket.socket, data: bytes, size: int) -> bytes:
 
 
 class Heads:
-    """The client of the ring: gives batches to the lanes' heads and waits for every token of theirs."""
+    """The client of the ring, whose processes are `pids`: gives batches to the lanes' heads and waits for every token
+    of theirs.
+    """
 
-    def __init__(self, ring: Ring, listeners: list[socket.socket]) -> None:
+    def __init__(self, ring: Ring, listeners: list[socket.socket], pids: list[int]) -> None:
+        self.pids = pids
         self._ring = ring
         self._socks = [socket.create_connection(one.getsockname()) for one in listeners[: ring.ranks]]
 
@@ -189,7 +192,7 @@ def running_ring(ring: Ring) -> Iterator[Heads]:
                 finally:
                     os._exit(1)
             pids.append(pid)
-        with closing(Heads(ring, listeners)) as heads:
+        with closing(Heads(ring, listeners, pids)) as heads:
             yield heads
     finally:
         for pid in pids:

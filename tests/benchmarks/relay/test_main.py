@@ -1,7 +1,12 @@
-from benchmarks.relay.__main__ import Row, report
+from benchmarks.relay.__main__ import Row, Sample, report
 
 
-def test_the_ratio_is_of_the_rounds_that_were_taken_together() -> None:
-    text = report([Row(in_flight=16, engine=(10.0, 20.0, 40.0), relay=(30.0, 40.0, 60.0))], tokens=32)
-    assert "| 16 | 20.0 (10.0 to 40.0) | 40.0 (30.0 to 60.0) | 2.00 (1.50 to 3.00) |" in text
+def samples(*rates: float) -> tuple[Sample, ...]:
+    return tuple(Sample(rate=rate, cpu_ms=100 / rate) for rate in rates)
+
+
+def test_the_ratios_are_of_the_rounds_that_were_taken_together() -> None:
+    text = report([Row(in_flight=16, engine=samples(10, 20, 40), relay=samples(30, 40, 60))], tokens=32)
+    assert "| 16 | 20.00 (10.00 to 40.00) | 40.00 (30.00 to 60.00) | 2.00 (1.50 to 3.00) |" in text
+    assert "| 5.00 (2.50 to 10.00) | 2.50 (1.67 to 3.33) | 2.00 (1.50 to 3.00) |" in text
     assert "32 tokens of each sequence" in text
