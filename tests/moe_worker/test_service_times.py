@@ -9,8 +9,10 @@ from moe_worker.service_times import ServiceTimes, TimedCompute
 
 class Probe:
     seconds = 0.000_05
+    num_taken = 0
 
     def __call__(self) -> float:
+        self.num_taken += 1
         return self.seconds
 
 
@@ -44,11 +46,28 @@ def test_an_idle_device_is_as_fast_as_its_probe_says() -> None:
     noted(times, *[(1, 0.0002)] * 5)
     times.tick(5.0)
     probe.seconds *= 10
-    times.tick(10.0)
+    times.tick(15.0)
     assert times.figure_us == 2000
     probe.seconds /= 10
-    times.tick(15.0)
+    times.tick(20.0)
     assert times.figure_us == 200
+
+
+def test_a_usual_device_is_probed_ever_more_rarely_and_a_slow_one_with_every_window() -> None:
+    probe = Probe()
+    times = ServiceTimes(probe)
+    taken = []
+    for now in range(0, 121, 5):
+        probe.seconds = 0.000_05 if now < 75 else 0.000_1
+        before = probe.num_taken
+        times.tick(now)
+        taken += [now] * (probe.num_taken - before)
+    assert taken == [0, 5, 15, 35, 75, 80, 85, 90, 95, 100, 105, 110, 115, 120]
+
+
+def test_a_tick_says_whether_a_window_has_ended() -> None:
+    times = ServiceTimes(Probe())
+    assert [times.tick(now) for now in (0.0, 4.9, 5.0, 9.9, 11.0)] == [True, False, True, False, True]
 
 
 def test_a_probe_that_once_had_to_wait_makes_no_idle_device_fast() -> None:

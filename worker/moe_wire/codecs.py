@@ -1,17 +1,16 @@
 """How each message is laid out in a frame's header. The only place that knows the number (`kind`) of a message type.
 
-`pack` returns the header's bytes; `unpack` gets them back with the payload's. Dispatch and Result, the two that a rank
-exchanges thousands of times a second, have one struct each for everything they say.
+`pack` returns the header's bytes; `unpack` gets them back with the payload's.
 """
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from moe_wire import greetings
-from moe_wire.errors import WireError
-from moe_wire.fields import DTYPES, ITEM_BYTES, Reader, pack_bytes, pack_integers, pack_shape, pack_text
+from moe_wire.fields import Reader, pack_bytes, pack_integers, pack_shape, pack_text
 from moe_wire.messages import (
     Broken,
     Cancel,
@@ -24,7 +23,6 @@ from moe_wire.messages import (
     Logprobs,
     NotHere,
     Parcel,
-    Payload,
     Ping,
     Pong,
     Refused,
@@ -39,9 +37,8 @@ from moe_wire.messages import (
     Tokens,
     Welcome,
 )
+from moe_wire.rows import NAME, pack_rows, unpack_rows
 
-_NAME = struct.Struct("<IQQIII")
-_NAME_2D = struct.Struct("<IQQIIIBBII")
 _STEP = struct.Struct("<IQQ")
 _TERM = struct.Struct("<IQ")
 _SEGMENT = struct.Struct("<QIIB")
@@ -64,35 +61,12 @@ _WEIGHTED = struct.Struct("<Id")
 FINISHES = ("", "stop", "length")
 
 
-def _pack_rows(message: Dispatch | Result) -> bytes:
-    rows = message.rows
-    name = (message.lane, message.term, message.step, message.layer, message.expert, message.attempt)
-    if len(rows.shape) == 2:
-        return _NAME_2D.pack(*name, rows.dtype, 2, rows.shape[0], rows.shape[1])
-    return _NAME.pack(*name) + pack_shape(rows)
-
-
-def _unpack_rows(make: Callable[..., Dispatch | Result]) -> Callable[[memoryview, memoryview], Dispatch | Result]:
-    def unpack(header: memoryview, data: memoryview) -> Dispatch | Result:
-        if len(header) == _NAME_2D.size:
-            lane, term, step, layer, expert, attempt, code, num_dims, num_rows, width = _NAME_2D.unpack(header)
-            if num_dims == 2 and num_rows * width * ITEM_BYTES.get(code, 0) == len(data):
-                return make(lane, term, step, layer, expert, attempt, Payload(DTYPES[code], (num_rows, width), data))
-        reader = Reader(header)
-        name = reader.take(_NAME)
-        rows = reader.payload(data)
-        reader.end()
-        return make(*name, rows)
-
-    return unpack
-
-
 def _pack_not_here(message: NotHere) -> bytes:
-    return _NAME.pack(message.lane, message.term, message.step, message.layer, message.expert, message.attempt)
+    return NAME.pack(message.lane, message.term, message.step, message.layer, message.expert, message.attempt)
 
 
 def _unpack_not_here(header: memoryview, _: memoryview) -> NotHere:
-    return NotHere(*_NAME.unpack(header))
+    return NotHere(*NAME.unpack(header))
 
 
 def _pack_sampling(sampling: Sampling) -> bytes:
@@ -106,11 +80,19 @@ def _pack_sampling(sampling: Sampling) -> bytes:
 
 
 def _unpack_sampling(reader: Reader) -> Sampling:
+    sampling, num_bias = _fixed_sampling(reader.part(_SAMPLING.size))
+    return replace(sampling, logit_bias=_unpack_weighted(reader, num_bias)) if num_bias else sampling
+
+
+@lru_cache(maxsize=1024)
+def _fixed_sampling(fixed: bytes) -> tuple[Sampling, int]:
+    """Without its bias, and how many of that there are. Every step of a sequence says the same once more."""
     (
         temperature, top_k, top_p, seed, min_p, repetition, presence, frequency, logprobs, num_prompt, num_bias
-    ) = reader.take(_SAMPLING)  # fmt: skip
-    bias = _unpack_weighted(reader, num_bias)
-    return Sampling(temperature, top_k, top_p, seed, min_p, repetition, presence, frequency, bias, logprobs, num_prompt)
+    ) = _SAMPLING.unpack(fixed)  # fmt: skip
+    return Sampling(
+        temperature, top_k, top_p, seed, min_p, repetition, presence, frequency, (), logprobs, num_prompt
+    ), num_bias
 
 
 def _unpack_weighted(reader: Reader, count: int) -> tuple[tuple[int, float], ...]:
@@ -148,8 +130,12 @@ def _unpack_segment(reader: Reader) -> Segment:
 
 
 def _pack_step(message: Step) -> bytes:
-    parts = [_STEP.pack(message.lane, message.term, message.step), pack_shape(message.hidden)]
-    parts.append(_COUNT.pack(len(message.segments)))
+    where = _STEP.pack(message.lane, message.term, message.step) + pack_shape(message.hidden)
+    return where + (message.packed or _pack_segments(message))
+
+
+def _pack_segments(message: Step) -> bytes:
+    parts = [_COUNT.pack(len(message.segments))]
     parts += [_pack_segment(segment) for segment in message.segments]
     parts.append(struct.pack(f"<I{len(message.freed)}Q", len(message.freed), *message.freed))
     return b"".join(parts)
@@ -159,14 +145,14 @@ def _unpack_step(header: memoryview, data: memoryview) -> Step:
     reader = Reader(header)
     lane, term, step = reader.take(_STEP)
     hidden = reader.payload(data)
+    packed = reader.rest()
     (num_segments,) = reader.take(_COUNT)
-    segments = tuple(_unpack_segment(reader) for _ in range(num_segments))
+    segments = tuple([_unpack_segment(reader) for _ in range(num_segments)])
     (num_freed,) = reader.take(_COUNT)
-    if num_freed * 8 > len(header):
-        raise WireError(f"a list of {num_freed} sequences in a header of {len(header)} bytes")
-    freed = reader.take(struct.Struct(f"<{num_freed}Q"))
+    reader.expect(num_freed * 8)
+    freed = reader.take(struct.Struct(f"<{num_freed}Q")) if num_freed else ()
     reader.end()
-    return Step(lane, term, step, segments, freed, hidden)
+    return Step(lane, term, step, segments, freed, hidden, packed)
 
 
 def _pack_tokens(message: Tokens) -> bytes:
@@ -286,8 +272,8 @@ CODECS: dict[type, Codec] = {
     Welcome: Codec(3, greetings.pack_welcome, greetings.unpack_welcome),
     Ping: Codec(4, lambda _: b"", lambda header, _: Ping(*_PING.unpack(header))),
     Pong: Codec(5, lambda message: _PONG.pack(message.service_us), lambda header, _: Pong(*_PONG.unpack(header))),
-    Dispatch: Codec(10, _pack_rows, _unpack_rows(Dispatch)),
-    Result: Codec(11, _pack_rows, _unpack_rows(Result)),
+    Dispatch: Codec(10, pack_rows, unpack_rows(Dispatch)),
+    Result: Codec(11, pack_rows, unpack_rows(Result)),
     NotHere: Codec(12, _pack_not_here, _unpack_not_here),
     Step: Codec(20, _pack_step, _unpack_step),
     Tokens: Codec(21, _pack_tokens, _unpack_tokens),

@@ -11,13 +11,20 @@ from moe_wire.messages import DType, Payload
 ITEM_BYTES: dict[int, int] = {DType.FLOAT32: 4, DType.BFLOAT16: 2, DType.FLOAT16: 2, DType.INT64: 8}
 DTYPES = {int(dtype): dtype for dtype in DType}
 
+PREFIX_LAYOUT = "<IIB"
+"""Of every frame: the header's length, the payload's length, the message's kind."""
+
 _COUNT = struct.Struct("<I")
+_NO_INTEGERS = _COUNT.pack(0)
 _ARRAY = struct.Struct("<BB")
 _ARRAY_2D = struct.Struct("<BBII")
+_DIMS_2 = struct.Struct("<II")
 
 
 def pack_integers(values: Sequence[int]) -> bytes:
     """A count and that many u32."""
+    if not values:
+        return _NO_INTEGERS
     return struct.pack(f"<I{len(values)}I", len(values), *values)
 
 
@@ -60,10 +67,22 @@ class Reader:
 
     def integers(self) -> tuple[int, ...]:
         (count,) = self.take(_COUNT)
+        if not count:
+            return ()
         self.expect(count * 4)
         return self.take(struct.Struct(f"<{count}I"))
 
-    def bytes(self) -> bytes:
+    def part(self, num_bytes: int) -> "bytes":
+        """So many bytes, as they are."""
+        self.expect(num_bytes)
+        start, self._offset = self._offset, self._offset + num_bytes
+        return self._header[start : self._offset].tobytes()
+
+    def rest(self) -> "bytes":
+        """All that has not been taken, without taking it."""
+        return self._header[self._offset :].tobytes()
+
+    def bytes(self) -> "bytes":
         (count,) = self.take(_COUNT)
         end = self._offset + count
         if end > len(self._header):
@@ -81,7 +100,7 @@ class Reader:
     def payload(self, data: memoryview) -> Payload:
         """The shape from here, the numbers from `data`, which must be exactly as long as the shape says."""
         code, num_dims = self.take(_ARRAY)
-        shape = self.take(struct.Struct(f"<{num_dims}I"))
+        shape = self.take(_DIMS_2 if num_dims == 2 else struct.Struct(f"<{num_dims}I"))
         return make_payload(code, shape, data)
 
     def end(self) -> None:

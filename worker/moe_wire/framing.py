@@ -9,9 +9,11 @@ import struct
 
 from moe_wire.codecs import CODECS, UNPACKERS
 from moe_wire.errors import WireError
-from moe_wire.messages import Dispatch, Message, Result, Step
+from moe_wire.fields import PREFIX_LAYOUT
+from moe_wire.messages import Dispatch, Message, Payload, Result, Step
+from moe_wire.rows import frame_head
 
-PREFIX = struct.Struct("<IIB")
+PREFIX = struct.Struct(PREFIX_LAYOUT)
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 MAX_GREETING_BYTES = 4096
 
@@ -20,19 +22,25 @@ Buffer = bytes | memoryview
 
 def encode(message: Message) -> list[Buffer]:
     """The frame as buffers for sendmsg: prefix with header, then the payload's own memory, which is not copied."""
-    codec = CODECS[type(message)]
     try:
-        header = codec.pack(message)
+        return _encode(message)
     except (struct.error, UnicodeEncodeError, ValueError) as error:
         raise WireError(f"{type(message).__name__} cannot be sent: {error}") from error
-    if isinstance(message, Dispatch | Result):
-        data = message.rows.data
+
+
+def _encode(message: Message) -> list[Buffer]:
+    codec = CODECS[type(message)]
+    payload: Payload | None = None
+    if isinstance(message, (Dispatch, Result)):
+        payload = message.rows
+        if len(payload.shape) == 2:
+            return [frame_head(message, codec.kind), payload.data]
     elif isinstance(message, Step):
-        data = message.hidden.data
-    else:
+        payload = message.hidden
+    header = codec.pack(message)
+    if payload is None:
         return [PREFIX.pack(len(header), 0, codec.kind) + header]
-    num_bytes = data.nbytes if isinstance(data, memoryview) else len(data)
-    return [PREFIX.pack(len(header), num_bytes, codec.kind) + header, data]
+    return [PREFIX.pack(len(header), len(payload.data), codec.kind) + header, payload.data]
 
 
 def payload_bytes_of(head: bytes) -> int:

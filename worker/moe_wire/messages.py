@@ -1,10 +1,12 @@
 """Everything that gateways, heads and ranks say to each other, as plain values.
 
 The order of the fields is their order on the wire. Nothing here knows sockets, bytes on the wire, torch or who answers
-what: framing.py packs these, handshake.py judges the first three, and the protocol gives the rest their meaning.
+what: framing.py packs these, handshake.py judges the first three, and the protocol gives the rest their meaning. Nobody
+changes any of them; those made thousands of times a second are not frozen all the same, as that takes five times as
+long.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 WIRE_VERSION = 3
@@ -19,7 +21,7 @@ class DType(IntEnum):
     INT64 = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Payload:
     """A dense row-major array, its first dimension being tokens; the only tensor that wire and protocol know."""
 
@@ -75,7 +77,7 @@ class Welcome:
 # Between the ranks of one stage: requester -> host, answered on the same connection.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Dispatch:
     """Run this expert over these rows. (lane, term, step, layer, expert, attempt) names the sub-batch and the try."""
 
@@ -88,7 +90,7 @@ class Dispatch:
     rows: Payload
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Result:
     """The expert's output for the rows of the Dispatch of the same name, in the same order."""
 
@@ -152,7 +154,7 @@ class Logprobs:
     top: tuple[tuple[int, float], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Segment:
     """`count` tokens of one sequence from position `start` on.
 
@@ -171,11 +173,12 @@ class Segment:
     history: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Step:
     """One micro-batch of a lane on its way through the stages. Rows of `hidden` follow the segments in order.
 
-    `freed` names sequences whose blocks return to the lane's pool before the segments are looked at.
+    `freed` names sequences whose blocks return to the lane's pool before the segments are looked at. `packed` are
+    segments and freed as they lay on the wire, where the step came over it: who passes it on need not pack them again.
     """
 
     lane: int
@@ -184,6 +187,7 @@ class Step:
     segments: tuple[Segment, ...]
     freed: tuple[int, ...]
     hidden: Payload
+    packed: bytes = field(default=b"", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

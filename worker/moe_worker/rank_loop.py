@@ -61,6 +61,8 @@ class RankLoop:
         self._log = log
         self._is_woken = False
         self._is_stopped = False
+        self._has_news = True
+        self._was_calm = False
         self._told: dict[str, Any] = {"unreachable": []}
         self._num_changes_told = -1
         self._num_done_told = 0
@@ -83,14 +85,16 @@ class RankLoop:
             self._turn()
 
     def _turn(self) -> None:
+        """Every message of every rank comes this way: what need not be done at each turn is done at a beat."""
         core, transport = self._core, self._transport
         events = transport.poll(0.0 if core.has_work() else self._wait())
-        self._device.check()
         now = self._clock()
-        for event in events:
-            core.on_event(event, now)
+        if events:
+            self._has_news = True
+            for event in events:
+                core.on_event(event, now)
         if self._is_woken or (self._deadline is not None and self._deadline <= now):
-            self._is_woken = False
+            self._is_woken, self._has_news = False, True
             core.tick(now)
         core.run_one(now)
         transport.flush()
@@ -101,25 +105,34 @@ class RankLoop:
             self._tell(now)
 
     def _beat(self, now: float) -> None:
-        """A sign of life. Hundreds of ranks beat while few have news, so that is found out before it is put in
-        words.
+        """A sign of life, and little else where nothing has happened: hundreds of ranks beat while few have news. The
+        device is looked at here too, for those that have nothing to compute.
         """
         late_s = now - self._next_beat if self._next_beat else 0.0
         self._next_beat = now + BEAT_S
+        self._device.check()
         self._control.beat()
-        self._times.tick(now)
-        self._transport.service_us = self._times.figure_us
+        if self._times.tick(now):
+            self._transport.service_us = self._times.figure_us
+            self._has_news = True
         self._transport.beat(late_s if late_s > LATE_S else 0.0)
         if self._settled is not None and now >= self._settled_at and not self._told.get("loading"):
             self._settled()
             self._settled = None
+        is_calm = self._transport.is_calm()
+        if self._has_news or not (is_calm and self._was_calm):
+            self._tell_news(now)
+        self._was_calm, self._has_news = is_calm, False
+        if now >= self._next_load and self._core.num_done() != self._num_done_told:
+            self._tell_load(now)
+
+    def _tell_news(self, now: float) -> None:
+        """Find out what has changed before it is put in words."""
         self._tell_suspects()
         is_new = self._core.num_changes() != self._num_changes_told
         if is_new or sorted(self._transport.unreachable(UNREACHABLE_S)) != self._told["unreachable"]:
             self._tell(now)
         self._tell_service()
-        if now >= self._next_load and self._core.num_done() != self._num_done_told:
-            self._tell_load(now)
         load = self._core.load()
         if load is not None and load != self._told_gateways:
             self._told_gateways = load
@@ -142,6 +155,7 @@ class RankLoop:
         self._is_woken = True
 
     def _hear(self) -> None:
+        self._has_news = True
         try:
             messages = self._control.read()
         except ControlClosed:
@@ -219,4 +233,4 @@ class RankLoop:
 
 
 def _differs(one: int, other: int) -> bool:
-    return 4 * max(one, other) > 5 * min(one, other)
+    return 2 * max(one, other) > 3 * min(one, other)

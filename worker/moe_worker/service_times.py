@@ -12,6 +12,8 @@ from moe_worker.histogram import Histogram
 from moe_worker.protocol.compute import Batch, Compute, Sampled
 
 WINDOW_S = 5.0
+LONGEST_S = 40.0
+USUAL = 2.0
 FEW_ROWS = 16
 MIN_PASSES = 5
 
@@ -27,7 +29,8 @@ class ServiceTimes:
         self._least = float("inf")
         self._num_passes = 0
         self._best_pass = self._best_probe = float("inf")
-        self._roll_at = 0.0
+        self._roll_at = self._probe_at = 0.0
+        self._probe_s = self._every_s = 0.0
         self.figure_us = 0
         """Microseconds, of the window that ended last; 0 while nothing is known."""
         self.passes = Histogram()
@@ -41,21 +44,32 @@ class ServiceTimes:
             if seconds < self._least:
                 self._least = seconds
 
-    def tick(self, now: float) -> None:
-        """End the window if it is time."""
+    def tick(self, now: float) -> bool:
+        """End the window if it is time; whether it was."""
         if now < self._roll_at:
-            return
+            return False
         self._roll_at = now + WINDOW_S
-        probe_s = self._probe()
-        self._best_probe = min(self._best_probe, probe_s)
+        if now >= self._probe_at:
+            self._take_probe(now)
         if self._num_passes >= MIN_PASSES:
             self._best_pass = min(self._best_pass, self._least)
             figure_s = self._least
         else:
             # The best of both belong together: each of them may once have had to wait for a CPU.
-            figure_s = self._best_pass * probe_s / self._best_probe
+            figure_s = self._best_pass * self._probe_s / self._best_probe
         self.figure_us = round(figure_s * 1e6) if figure_s < float("inf") else 0
         self._least, self._num_passes = float("inf"), 0
+        return True
+
+    def _take_probe(self, now: float) -> None:
+        """Ever more rarely while the device is as fast as usual, for where hundreds share a CPU that adds up; a slow
+        one is to be known to be well again soon.
+        """
+        self._probe_s = self._probe()
+        self._best_probe = min(self._best_probe, self._probe_s)
+        is_usual = self._probe_s < USUAL * self._best_probe
+        self._every_s = min(2 * self._every_s or WINDOW_S, LONGEST_S) if is_usual else WINDOW_S
+        self._probe_at = now + self._every_s
 
 
 class TimedCompute:

@@ -8,7 +8,7 @@ from moe_wire.messages import DType, Payload
 from moe_worker.device.base import Device
 
 ROWS = 4
-WIDTH = 512
+WIDTH = 128
 REPETITIONS = 3
 
 

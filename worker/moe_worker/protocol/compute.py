@@ -27,7 +27,7 @@ class Sampled:
     logprobs: tuple[Logprobs | None, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every sub-batch
 class Routed:
     """The rows, in the batch's order, that the router sends to one expert (global id)."""
 

@@ -15,6 +15,8 @@ from moe_worker.protocol.requests import Requests
 class Execution:
     """A step under way. It can advance whenever `is_ready`."""
 
+    __slots__ = ("_answers", "_awaited", "_batch", "_compute", "_layer", "_layers", "_requests", "is_ready", "step")
+
     def __init__(self, compute: Compute, requests: Requests, layers: range, step: Step) -> None:
         self.step = step
         self._compute = compute
@@ -23,10 +25,7 @@ class Execution:
         self._layer = layers.start
         self._awaited: set[int] = set()
         self._answers: dict[int, Payload] = {}
-
-    @property
-    def is_ready(self) -> bool:
-        return not self._awaited
+        self.is_ready = False
 
     def begin(self, tokens: Sequence[Sequence[int]] | None, hidden: Payload | None) -> None:
         """Free what the step frees, place its rows, and ask the experts of the first layer."""
@@ -40,14 +39,15 @@ class Execution:
         """Take an answer that counts; True if it was the last that the layer waited for."""
         self._awaited.discard(expert)
         self._answers[expert] = rows
-        return not self._awaited
+        self.is_ready = not self._awaited
+        return self.is_ready
 
     def advance(self) -> Payload | Sampled | None:
         """Combine the layer and ask for the next; after the last, what the stage hands on."""
         self._compute.combine(self._batch, self._layer, self._answers)
-        self._answers = {}
         self._layer += 1
         if self._layer < self._layers.stop:
+            self._answers = {}
             self._attend()
             return None
         return self._compute.finish(self._batch)
@@ -56,10 +56,12 @@ class Execution:
         step = self.step
         self._requests.abandon(step.lane, self._awaited)
         self._awaited = set()
+        self.is_ready = False
 
     def _attend(self) -> None:
-        step = self.step
         routed = self._compute.attend(self._batch, self._layer)
         self._awaited = {one.expert for one in routed}
+        self.is_ready = not routed
+        step, ask = self.step, self._requests.ask
         for one in routed:
-            self._requests.ask(step.lane, step.term, step.step, self._layer, one.expert, one.rows)
+            ask(step.lane, step.term, step.step, self._layer, one.expert, one.rows)

@@ -24,14 +24,14 @@ _POLL_SECONDS = 0.005
 class Experts:
     """`held`, `loading`, `failed` (why the last load failed; it is tried again, ever more slowly) and `rows_served`
     (how many rows each expert was run over here so far) are only read; `num_changes` counts those of the first three,
-    `num_rows_served` sums the last up.
+    `num_rows_served` sums the last up. `ready` are the experts that run_one() may serve, in order.
     """
 
     def __init__(self, compute: Compute, links: Links) -> None:
         self._compute = compute
         self._links = links
         self._queues: dict[int, list[tuple[ConnectionId, Dispatch]]] = {}
-        self._ready: deque[int] = deque()
+        self.ready: deque[int] = deque()
         self._retries: dict[int, tuple[float, float]] = {}
         self._shared: Set[int] = frozenset()
         self._next_poll = 0.0
@@ -41,11 +41,6 @@ class Experts:
         self.rows_served: dict[int, int] = {}
         self.num_rows_served = 0
         self.num_changes = 0
-
-    @property
-    def has_work(self) -> bool:
-        """Whether run_one() may find something to serve."""
-        return bool(self._ready)
 
     @property
     def num_queued(self) -> int:
@@ -72,7 +67,7 @@ class Experts:
             queue.append((connection, message))
         elif expert in self.held:
             self._queues[expert] = [(connection, message)]
-            self._ready.append(expert)
+            self.ready.append(expert)
         elif expert in self.loading and expert not in self._shared:
             self._queues[expert] = [(connection, message)]
         else:
@@ -89,8 +84,8 @@ class Experts:
 
     def run_one(self) -> bool:
         """Serve everything that waits for one expert, from all lanes, in one pass over its weights."""
-        while self._ready:
-            expert = self._ready.popleft()
+        while self.ready:
+            expert = self.ready.popleft()
             queue = self._queues.pop(expert, None)
             if queue is not None:
                 self._serve(expert, queue)
@@ -117,12 +112,10 @@ class Experts:
 
     def _serve(self, expert: int, queue: list[tuple[ConnectionId, Dispatch]]) -> None:
         answers = self._compute.expert(expert, [message.rows for _, message in queue])
-        num_rows = 0
+        num_rows, reply = 0, self._links.reply
         for (connection, asked), rows in zip(queue, answers, strict=True):
-            num_rows += rows.num_rows
-            self._links.reply(
-                connection, Result(asked.lane, asked.term, asked.step, asked.layer, expert, asked.attempt, rows)
-            )
+            num_rows += rows.shape[0]
+            reply(connection, Result(asked.lane, asked.term, asked.step, asked.layer, expert, asked.attempt, rows))
         self.rows_served[expert] = self.rows_served.get(expert, 0) + num_rows
         self.num_rows_served += num_rows
 
@@ -156,7 +149,7 @@ class Experts:
         self.failed.pop(expert, None)
         self.held.add(expert)
         if expert in self._queues:
-            self._ready.append(expert)
+            self.ready.append(expert)
 
     def _drop(self, expert: int) -> None:
         self.num_changes += 1

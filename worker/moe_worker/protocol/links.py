@@ -10,13 +10,16 @@ LOCAL: ConnectionId = 0
 
 
 class Links:
-    """The transport as the rest of the core sees it: one peer is like another, its own rank included."""
+    """The transport as the rest of the core sees it: one peer is like another, its own rank included.
+
+    `looped` is what this rank has said to itself and not heard yet, oldest first.
+    """
 
     def __init__(self, own_rank: int, transport: Transport) -> None:
         self.own_rank = own_rank
         self._transport = transport
         self._incarnations: dict[int, int] = {}
-        self._looped: deque[Arrived | Answered] = deque()
+        self.looped: deque[Arrived | Answered] = deque()
 
     def connected(self, peer: int, incarnation: int) -> None:
         self._incarnations[peer] = incarnation
@@ -29,16 +32,12 @@ class Links:
 
     def send(self, peer: int, message: Message) -> None:
         if peer == self.own_rank:
-            self._looped.append(Arrived(LOCAL, message))
+            self.looped.append(Arrived(LOCAL, message))
         else:
             self._transport.send(peer, message)
 
     def reply(self, connection: ConnectionId, message: Message) -> None:
         if connection == LOCAL:
-            self._looped.append(Answered(self.own_rank, message))
+            self.looped.append(Answered(self.own_rank, message))
         else:
             self._transport.reply(connection, message)
-
-    def take_looped(self) -> Arrived | Answered | None:
-        """The next thing this rank has said to itself, oldest first."""
-        return self._looped.popleft() if self._looped else None

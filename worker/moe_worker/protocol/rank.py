@@ -52,8 +52,9 @@ class RankCore:
         self._seated: deque[Lane] = deque()
         self._view: View | None = None
         self._num_views = 0
+        self._is_first = settings.is_first
         self._on_arrived: dict[type, Callable[[ConnectionId, Any], None]] = {
-            Dispatch: self._on_dispatch,
+            Dispatch: self._experts.on_dispatch,
             Step: self._on_step,
             Tokens: self._on_tokens,
             Reset: self._on_reset,
@@ -64,7 +65,8 @@ class RankCore:
     def on_event(self, event: Event, now: float) -> None:
         """Take in one thing the transport has to tell."""
         self._handle(event, now)
-        self._hear_itself(now)
+        if self._links.looped:
+            self._hear_itself(now)
 
     def on_view(self, view: View, now: float) -> None:
         """Follow a view, stage by stage never back to an older epoch; afterwards wanted_peers() may have changed."""
@@ -91,17 +93,23 @@ class RankCore:
     def run_one(self, now: float) -> bool:
         """Do one unit of work, experts' first, then lanes' in turn; False if there was none."""
         did_work = self._experts.run_one() or self._run_lane()
-        self._hear_itself(now)
+        if self._links.looped:
+            self._hear_itself(now)
         return did_work
 
     def has_work(self) -> bool:
         """Whether run_one() may find something to do: if not, there is nothing before an event or a deadline."""
-        return self._experts.has_work or any(lane.can_advance or self._heads.may_form(lane) for lane in self._seated)
+        if self._experts.ready:
+            return True
+        for lane in self._seated:  # noqa: SIM110  # asked for after every event: a generator takes as long again
+            if lane.can_advance or (self._is_first and self._heads.may_form(lane)):
+                return True
+        return False
 
     def next_deadline(self) -> float | None:
         """When tick() should be called next though nothing happened; None: whenever."""
         soonest = sooner(self._experts.next_deadline(), self._requests.next_deadline())
-        return sooner(soonest, self._heads.next_deadline())
+        return sooner(soonest, self._heads.next_deadline()) if self._is_first else soonest
 
     def num_changes(self) -> int:
         """Grows with every change of what status() says of views and experts: most of the time there is none."""
@@ -162,7 +170,7 @@ class RankCore:
             if lane.can_advance:
                 lane.advance()
                 return True
-            if self._heads.form_step(lane.lane):
+            if self._is_first and self._heads.form_step(lane.lane):
                 return True
         return False
 
@@ -184,7 +192,7 @@ class RankCore:
             lane.follow(view.next.lanes.get(number))
         for lane in self._seated:
             lane.seat()
-        if self.settings.is_first:
+        if self._is_first:
             self._heads.take_up(self._seated, view.own.epoch, view.own.draining)
 
     def _lane(self, number: int) -> Lane:
@@ -194,7 +202,7 @@ class RankCore:
         return lane
 
     def _make_lane(self, number: int) -> Lane:
-        report = self._heads.on_broken if self.settings.is_first else self._report_upstream
+        report = self._heads.on_broken if self._is_first else self._report_upstream
         return Lane(number, self.settings.layers, self._compute, self._requests, self._links, report)
 
     def _report_upstream(self, lane: Lane, term: int) -> None:
@@ -203,8 +211,9 @@ class RankCore:
     # Events.
 
     def _hear_itself(self, now: float) -> None:
-        while (event := self._links.take_looped()) is not None:
-            self._handle(event, now)
+        looped = self._links.looped
+        while looped:
+            self._handle(looped.popleft(), now)
 
     def _handle(self, event: Event, now: float) -> None:
         if isinstance(event, Arrived):
@@ -243,15 +252,12 @@ class RankCore:
         elif isinstance(message, Broken):
             self._lane(message.lane).on_broken(peer, message.term)
 
-    def _on_dispatch(self, connection: ConnectionId, message: Dispatch) -> None:
-        self._experts.on_dispatch(connection, message)
-
     def _on_step(self, connection: ConnectionId, message: Step) -> None:
-        if not self.settings.is_first:
+        if not self._is_first:
             self._lane(message.lane).on_step(message, connection)
 
     def _on_reset(self, connection: ConnectionId, message: Reset) -> None:
-        if self.settings.is_first:
+        if self._is_first:
             self._heads.on_reset(message)
         else:
             self._lane(message.lane).on_reset(message.term, connection)

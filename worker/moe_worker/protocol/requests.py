@@ -155,8 +155,8 @@ class Requests:
         host = self._choose(asked)
         if host is None:
             return
-        self._owe(asked)
         if asked.attempt:
+            self._owe(asked)
             self.num_sent_again += 1
         asked.host = host
         asked.attempt += 1
@@ -166,9 +166,9 @@ class Requests:
 
     def _choose(self, asked: _Asked) -> int | None:
         """This rank itself, else the first usable host from the lane's own place on, so that lanes share the copies."""
-        hosts = self._named(asked)
-        if self._links.own_rank in hosts and self._may_ask(self._links.own_rank, asked):
-            return self._links.own_rank
+        hosts, own_rank = self._hosts.get(asked.expert, ()), self._links.own_rank
+        if own_rank in hosts and self._may_ask(own_rank, asked):
+            return own_rank
         for index in range(len(hosts)):
             host = hosts[(asked.lane + index) % len(hosts)]
             if self._may_ask(host, asked):

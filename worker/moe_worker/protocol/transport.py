@@ -47,7 +47,7 @@ class Lost:
     peer: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every message
 class Answered:
     """The peer replied: Result, NotHere or Broken."""
 
@@ -58,7 +58,7 @@ class Answered:
 # About connections that were accepted, from ranks and from gateways.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every message
 class Arrived:
     """A request came in: Dispatch, Step, Tokens or Reset from a rank, Submit or Cancel from a gateway."""
 

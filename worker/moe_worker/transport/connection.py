@@ -11,10 +11,15 @@ from moe_wire.messages import Message
 
 READ_BYTES = 64 * 1024
 MAX_BUFFERS_PER_WRITE = 512
+COPIED_BYTES = 2048
+"""Up to here a payload is copied to its header: one buffer is written sooner than two."""
 KEEPALIVE_IDLE_S = 2
 KEEPALIVE_INTERVAL_S = 1
 KEEPALIVE_PROBES = 3
 UNACKNOWLEDGED_LIMIT_MS = 5000
+
+
+NO_MESSAGES: frozenset[type] = frozenset()
 
 
 class Phase(Enum):
@@ -32,15 +37,18 @@ class ConnectionEnded(Exception):
 
 class Connection:
     """`deadline` is when the handshake must be done; `max_queued_bytes` bounds what may wait for a peer that does
-    not read.
+    not read. `has_spoken`: there was something to read since this was last set to False. `allowed` are
+    the messages that its owner wants to hear of: none before the handshake is done, nor after the end.
     """
 
     __slots__ = (
+        "allowed",
         "bytes_received",
         "bytes_sent",
         "deadline",
         "decoder",
         "fileno",
+        "has_spoken",
         "is_dirty",
         "is_write_armed",
         "max_queued_bytes",
@@ -56,11 +64,13 @@ class Connection:
         self.phase = phase
         self.deadline = deadline
         self.max_queued_bytes = max_queued_bytes
+        self.allowed = NO_MESSAGES
         self.decoder = Decoder(MAX_GREETING_BYTES)
         self.outgoing: list[Buffer] = []
         self.queued_bytes = 0
         self.bytes_sent = 0
         self.bytes_received = 0
+        self.has_spoken = False
         self.is_dirty = False
         self.is_write_armed = False
 
@@ -74,14 +84,17 @@ class Connection:
             raise ConnectionEnded(error.strerror or str(error)) from error
         if not data:
             raise ConnectionEnded("closed by the peer")
+        self.has_spoken = True
         self.bytes_received += len(data)
         return self.decoder.feed(data)
 
     def queue(self, message: Message) -> None:
         """Keep the message for the next flush; its payload must not change until it is written."""
         buffers = encode(message)
-        self.outgoing += buffers
+        if len(buffers) == 2 and len(buffers[1]) <= COPIED_BYTES:
+            buffers = [b"".join(buffers)]
         for buffer in buffers:
+            self.outgoing.append(buffer)
             self.queued_bytes += len(buffer)
 
     def flush(self) -> bool:
@@ -89,8 +102,10 @@ class Connection:
         outgoing = self.outgoing
         while outgoing:
             try:
-                some = outgoing if len(outgoing) <= MAX_BUFFERS_PER_WRITE else outgoing[:MAX_BUFFERS_PER_WRITE]
-                num_sent = self.sock.sendmsg(some)
+                if len(outgoing) == 1:
+                    num_sent = self.sock.send(outgoing[0])
+                else:
+                    num_sent = self.sock.sendmsg(outgoing[:MAX_BUFFERS_PER_WRITE])
             except BlockingIOError:
                 break
             except OSError as error:
@@ -116,6 +131,7 @@ class Connection:
 
     def close(self) -> None:
         self.phase = Phase.CLOSED
+        self.allowed = NO_MESSAGES
         self.outgoing.clear()
         self.queued_bytes = 0
         self.sock.close()

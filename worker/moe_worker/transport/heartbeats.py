@@ -41,6 +41,11 @@ class Heartbeats:
         if self._is_turn:
             self._turn_at = now + self._every_s
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether this beat brings no questions, and no earlier one is open."""
+        return not (self._is_turn or self._asked)
+
     def ask_all(self) -> None:
         """A mate has a suspect: with the next beat it is this rank's turn."""
         self._turn_at = 0.001

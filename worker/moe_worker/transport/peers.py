@@ -8,6 +8,7 @@ from moe_wire.messages import (
     Challenge,
     Dispatch,
     Hello,
+    Message,
     NotHere,
     Reset,
     Result,
@@ -15,34 +16,40 @@ from moe_wire.messages import (
     Submit,
     Tokens,
 )
-from moe_worker.protocol.transport import ConnectionId
+from moe_worker.protocol.transport import Answered, Arrived, ConnectionId
 from moe_worker.transport.connection import Connection, Phase
 
-NO_MESSAGES: frozenset[type] = frozenset()
 REQUESTS = {"rank": frozenset({Dispatch, Step, Tokens, Reset}), "gateway": frozenset({Submit, Cancel})}
 ANSWERS = frozenset({Result, NotHere, Broken})
 
 
 class Outbound(Connection):
-    """A connection that this rank dialled; `hello` is what it said there. `has_spoken`: since the last beat."""
+    """A connection that this rank dialled; `hello` is what it said there."""
 
-    __slots__ = ("has_spoken", "hello", "peer")
+    __slots__ = ("hello", "peer")
 
     def __init__(self, sock: socket.socket, peer: int, deadline: float, max_queued_bytes: int) -> None:
         super().__init__(sock, Phase.CONNECTING, deadline, max_queued_bytes)
         self.peer = peer
         self.hello: Hello | None = None
-        self.has_spoken = False
+
+    def event(self, message: Message) -> Answered:
+        return Answered(self.peer, message)
 
 
 class Inbound(Connection):
     """An accepted connection; `hello` is None, and nothing is allowed, until the dialler has proved itself."""
 
-    __slots__ = ("allowed", "challenge", "hello", "id")
+    __slots__ = ("challenge", "hello", "id")
 
     def __init__(self, sock: socket.socket, challenge: Challenge, deadline: float, max_queued_bytes: int) -> None:
         super().__init__(sock, Phase.GREETING, deadline, max_queued_bytes)
         self.challenge = challenge
         self.hello: Hello | None = None
-        self.allowed = NO_MESSAGES
         self.id: ConnectionId = 0
+
+    def event(self, message: Message) -> Arrived:
+        return Arrived(self.id, message)
+
+
+Peer = Outbound | Inbound

@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from moe_wire.errors import HandshakeError, WireError
 from moe_wire.handshake import NONCE_BYTES, Identity, judge_hello, judge_welcome, make_hello, make_welcome
 from moe_wire.messages import Challenge, Fetched, Hello, Message, Ping, Pong, Source, Welcome
-from moe_worker.protocol.transport import Answered, Arrived, Connected, ConnectionClosed, ConnectionId, Event, Lost
+from moe_worker.protocol.transport import Connected, ConnectionClosed, ConnectionId, Event, Lost
 from moe_worker.protocol.view import SeatView, View
 from moe_worker.transport.admission import Admission
 from moe_worker.transport.connection import Connection, ConnectionEnded, Phase, prepare_socket
 from moe_worker.transport.dialing import Dialing
 from moe_worker.transport.heartbeats import Heartbeats, share_of
-from moe_worker.transport.peers import ANSWERS, NO_MESSAGES, REQUESTS, Inbound, Outbound
+from moe_worker.transport.peers import ANSWERS, REQUESTS, Inbound, Outbound, Peer
 from moe_worker.transport.traffic import Totals, Traffic
 
 CONNECT_LIMIT_S = 2.0
@@ -26,6 +26,8 @@ HANDSHAKE_LIMIT_S = 5.0
 MAX_STRANGERS = 128
 BACKLOG = 512
 FETCHES_NOTHING = Fetched(0)
+NEVER = float("inf")
+MAX_READY = 64  # connections served by one poll(): whoever else is ready comes with the next
 
 READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 
@@ -57,8 +59,8 @@ class TcpTransport:
         self._admission = Admission()
         self._epoll = select.epoll()
         self._watched: dict[int, Callable[[], None]] = {}
-        self._connections: dict[int, Connection] = {}
-        self._strangers: dict[int, Connection] = {}
+        self._connections: dict[int, Peer] = {}
+        self._strangers: dict[int, Peer] = {}
         self._dialings: dict[int, Dialing] = {}
         self._outbound: dict[int, Outbound] = {}
         self._inbound: dict[ConnectionId, Inbound] = {}
@@ -130,16 +132,15 @@ class TcpTransport:
         """What has happened, waiting at most `timeout` seconds for it."""
         if self._events:
             timeout = 0.0
-        elif timeout > 0:
+        elif timeout > 0.0 and self._next_due != NEVER:
             timeout = max(min(timeout, self._next_due - self._clock()), 0.0)
-        for fileno, mask in self._epoll.poll(timeout):
+        for fileno, mask in self._epoll.poll(timeout, MAX_READY):
             connection = self._connections.get(fileno)
             if connection is not None:
                 self._serve(connection, mask)
             elif fileno in self._watched:
                 self._watched[fileno]()
-        now = self._clock()
-        if now >= self._next_due:
+        if self._next_due != NEVER and (now := self._clock()) >= self._next_due:
             self._keep_up(now)
         events, self._events = self._events, []
         return events
@@ -151,6 +152,8 @@ class TcpTransport:
         now = self._clock()
         self._heartbeats.forgive(late_s)
         self._heartbeats.begin(now)
+        if self._heartbeats.is_calm:
+            return
         for peer in self._heartbeats.watched:
             connection = self._outbound.get(peer)
             if connection is not None and connection.phase is Phase.OPEN:
@@ -162,6 +165,10 @@ class TcpTransport:
     def ask_all(self) -> None:
         """Do not wait for this rank's turn to ask."""
         self._heartbeats.ask_all()
+
+    def is_calm(self) -> bool:
+        """Whether all wanted peers are connected and no sign of life is being asked for: nobody is to be told of."""
+        return self._next_due == NEVER and self._heartbeats.is_calm
 
     def suspects(self, for_seconds: float) -> list[int]:
         """Who has owed a sign of life for that long."""
@@ -209,7 +216,7 @@ class TcpTransport:
             connection.is_write_armed = not is_done
             self._epoll.modify(connection.fileno, select.EPOLLIN | (0 if is_done else select.EPOLLOUT))
 
-    def _serve(self, connection: Connection, mask: int) -> None:
+    def _serve(self, connection: Peer, mask: int) -> None:
         if connection.phase is Phase.CONNECTING:
             self._connection_made(connection)
             return
@@ -218,22 +225,15 @@ class TcpTransport:
         if mask & READABLE and connection.phase is not Phase.CLOSED:
             self._read(connection)
 
-    def _read(self, connection: Connection) -> None:
+    def _read(self, connection: Peer) -> None:
         try:
-            messages = connection.read()
-            if isinstance(connection, Outbound):
-                connection.has_spoken = True
-                for message in messages:
-                    if type(message) in ANSWERS and connection.phase is Phase.OPEN:
-                        self._events.append(Answered(connection.peer, message))
-                    else:
-                        self._greet(connection, message)
-            elif isinstance(connection, Inbound):
-                for message in messages:
-                    if type(message) in connection.allowed:
-                        self._events.append(Arrived(connection.id, message))
-                    else:
-                        self._be_greeted(connection, message)
+            for message in connection.read():
+                if type(message) in connection.allowed:
+                    self._events.append(connection.event(message))
+                elif isinstance(connection, Outbound):
+                    self._greet(connection, message)
+                else:
+                    self._be_greeted(connection, message)
         except (ConnectionEnded, WireError, HandshakeError) as error:
             self._end(connection, str(error))
 
@@ -260,6 +260,7 @@ class TcpTransport:
         seat = self._dialings[connection.peer].seat
         judge_welcome(self._secret, hello, welcome, seat.rank, seat.pod_uid)
         self._open(connection)
+        connection.allowed = ANSWERS
         self._dialings[connection.peer].succeeded()
         self._events.append(Connected(connection.peer, welcome.incarnation))
 
@@ -319,7 +320,7 @@ class TcpTransport:
             self._queue(connection, connection.challenge)
             self._write(connection)
 
-    def _add_stranger(self, connection: Connection, mask: int) -> None:
+    def _add_stranger(self, connection: Peer, mask: int) -> None:
         strangers = [other for other in self._strangers.values() if isinstance(other, Inbound)]
         if len(strangers) >= MAX_STRANGERS:
             self._end(strangers[0], f"more than {MAX_STRANGERS} connections without a handshake")
@@ -347,7 +348,7 @@ class TcpTransport:
         except (OSError, ValueError) as error:
             self._end(connection, str(error))
 
-    def _connection_made(self, connection: Connection) -> None:
+    def _connection_made(self, connection: Peer) -> None:
         error = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             self._end(connection, os.strerror(error))
@@ -367,10 +368,8 @@ class TcpTransport:
         connection.close()
         if isinstance(connection, Outbound):
             self._ended_outbound(connection, was_open)
-        elif isinstance(connection, Inbound):
-            connection.allowed = NO_MESSAGES
-            if self._inbound.pop(connection.id, None) is not None:
-                self._events.append(ConnectionClosed(connection.id))
+        elif isinstance(connection, Inbound) and self._inbound.pop(connection.id, None) is not None:
+            self._events.append(ConnectionClosed(connection.id))
         if not was_open and not was_connecting:
             self._log(f"handshake ended: {reason}")
 
@@ -395,4 +394,4 @@ class TcpTransport:
                 self._dial(dialing, now)
         times = [dialing.retry_at for dialing in self._dialings.values() if dialing.retry_at is not None]
         times += [connection.deadline for connection in self._strangers.values()]
-        self._next_due = min(times, default=now + HANDSHAKE_LIMIT_S)
+        self._next_due = min(times, default=NEVER)
