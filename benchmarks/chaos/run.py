@@ -5,25 +5,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import httpx
-
-from benchmarks.chaos.faults import KINDS, Scene, Strike, patch_failover
+from benchmarks.chaos.faults import KINDS, Scene, patch_failover
 from benchmarks.chaos.manifest import cleared
 from benchmarks.chaos.memory import Moment
 from benchmarks.chaos.processes import places, sizes
+from benchmarks.chaos.repairs import REFUSALS, Repairs
 from benchmarks.chaos.room import Room
 from benchmarks.failover.crowd import Crowd
 from benchmarks.soak.processes import Watched
-from demo.cluster import CommandError
 from demo.observe import Seat, list_stages
-from moe_local.errors import LocalError
 
 Show = Callable[[str], None]
-PAUSE_S = (0.3, 2.3)
+PAUSE_S = (0.1, 1.4)
 NOTHING_FITS_S = 0.2
 LASTS_S = (2.0, 15.0)
 MOMENT_STRIKES = 50
-READ_ERRORS = (httpx.HTTPError, CommandError)
 TRIES = 60
 RETRY_S = 1.0
 
@@ -45,21 +41,23 @@ class Chaos:
     counts: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     num_told: int = 0
-    open: list[tuple[float, Strike]] = field(default_factory=list)
+    repairs: Repairs = field(default_factory=Repairs)
 
     def run(self, number: int, until: float) -> None:
         """So many strikes, unless `until` comes first."""
         dice = self.scene.dice
         self.remember()
         while self.counts.total() < number and time.monotonic() < until:
-            self._undo_due(time.monotonic())
+            if self.repairs.do_due(time.monotonic()):
+                self._declare_well()
             struck = self._strike()
             self._look()
             self._tell_failures()
             if self.counts.total() >= self.moments[-1].strikes + MOMENT_STRIKES:
                 self.remember()
             time.sleep(dice.uniform(*PAUSE_S) if struck else NOTHING_FITS_S)
-        self.undo_all()
+        self.repairs.do_all()
+        self._declare_well()
 
     def remember(self) -> None:
         """Note, and say, how far it is and how much memory everything has."""
@@ -75,9 +73,7 @@ class Chaos:
         self.moments.append(moment)
         self.show(f"{moment.told()}; {told(self.counts, self.refused)}")
 
-    def undo_all(self) -> None:
-        """Whatever is still broken is repaired, and declared well."""
-        self._undo_due(float("inf"))
+    def _declare_well(self) -> None:
         insist(lambda: patch_failover(self.scene, {"cleared": cleared()}))
 
     def _strike(self) -> bool:
@@ -93,32 +89,23 @@ class Chaos:
                 return False
             self.show(f"{self.counts.total() + 1}: {strike.words}")
             strike.strike()
-        except (*READ_ERRORS, LocalError, LookupError, ProcessLookupError) as error:
+        except (*REFUSALS, LookupError, ProcessLookupError) as error:
             # What is struck may just have gone by itself.
             self.refused[name] += 1
             self.show(f"  not done: {error}"[:200])
             return False
         self.room.take(strike, time.monotonic())
         self.counts[name] += 1
-        if strike.undo is not None:
-            self.open.append((time.monotonic() + self.scene.dice.uniform(*LASTS_S), strike))
+        self.repairs.add(strike, time.monotonic() + self.scene.dice.uniform(*LASTS_S))
         return True
 
     def _usable(self) -> list[Seat]:
         """Seats that may be struck; none while nothing can be read."""
         try:
             serving, seats = serving_ranks(self.scene), self.scene.deployed.seats()
-        except READ_ERRORS:
+        except REFUSALS:
             return []
-        return self.room.usable(seats, serving, [strike for _, strike in self.open])
-
-    def _undo_due(self, now: float) -> None:
-        for when, strike in list(self.open):
-            if when <= now and strike.undo is not None:
-                undo = strike.undo
-                insist(undo)
-                insist(lambda: patch_failover(self.scene, {"cleared": cleared()}))
-                self.open.remove((when, strike))
+        return self.room.usable(seats, serving, [strike for _, strike in self.repairs.open])
 
     def _tell_failures(self) -> None:
         failed = self.crowd.failed()
@@ -136,7 +123,7 @@ def insist(do: Callable[[], object]) -> None:
         try:
             do()
             return
-        except (*READ_ERRORS, LocalError):
+        except REFUSALS:
             if turn == TRIES - 1:
                 raise
             time.sleep(RETRY_S)
