@@ -17,7 +17,7 @@ from demo.cluster import CommandError
 from demo.waiting import NeverHappened
 from moe_local.errors import LocalError
 
-CALM_S = 24.0
+CALM_S = 20.0
 CALM_LIGHT_S = 12.0
 ERRORS = (CommandError, NeverHappened, LocalError, httpx.HTTPError, ValueError)
 """That a part may end with, and the others go on."""
@@ -67,11 +67,11 @@ def parts_of(bench: Bench, mode: str, light: int, number: int) -> list[Part]:
     if mode == "cold":
         return [Part(name="group-cold", share=1, run=lambda until: restart_group(bench, "group-cold", "cold"))]
     return [
-        *_failures(bench, "", CALM_S, 3 * number // 10, max(1, number // 8)),
+        *_failures(bench, "", CALM_S, 3 * number // 10, max(1, number // 12)),
         *_light(bench.at(light), number),
         Part(name="group-warm", share=2, run=lambda until: restart_group(bench, "group-warm", "warm")),
         Part(name="planned", share=2, run=lambda until: empty_nodes(bench, "planned", number=1, until=until)),
-        *_copied(bench, bench.at(light), max(1, number // 16)),
+        *_copied(bench, bench.at(light), max(1, number // 24)),
         Part(name="rebalance", share=2, run=lambda until: rebalance(bench, "rebalance")),
     ]
 
@@ -79,7 +79,7 @@ def parts_of(bench: Bench, mode: str, light: int, number: int) -> list[Part]:
 def _light(bench: Bench, number: int) -> list[Part]:
     few = max(1, number // 5)
     return [
-        *_failures(bench, "light-", CALM_LIGHT_S, few, max(1, number // 16)),
+        *_failures(bench, "light-", CALM_LIGHT_S, few, max(1, number // 24)),
         Part(name="home", share=1, run=lambda until: come_home(bench, "home")),
         Part(name="light-group-warm", share=2, run=lambda until: restart_group(bench, "light-group-warm", "warm")),
     ]

@@ -16,7 +16,7 @@ from demo.observe import is_settled, list_stages
 EVERY_S = 5.0
 SPARE_SHARE = 4
 """One spare copy for so many ranks of a stage."""
-LOOK_S = 25.0
+LOOK_S = 20.0
 FRESH_S = 2 * EVERY_S
 """After which every rank has told what it counted under what is asked for now."""
 LIMIT_S = 90.0
