@@ -33,23 +33,28 @@ SLAB_BYTES = 64 * 1024 * 1024
 LEAST_BYTES = 64 * 1024
 
 
-def open_nixl(identity: Identity, **tcp: Any) -> "NixlTransport":
-    """As production has it. `tcp` is what else TcpTransport takes. Raises TransportError where NIXL cannot be had."""
+def open_nixl(
+    *, identity: Identity, slab_bytes: int = SLAB_BYTES, least_bytes: int = LEAST_BYTES, **tcp: Any
+) -> "NixlTransport":
+    """`slab_bytes` is how much may wait to be fetched, and as much may be on its way in; what is smaller than
+    `least_bytes` stays on the connection; `tcp` is what else TcpTransport takes. Raises TransportError where NIXL
+    cannot be had.
+    """
     agent = Agent(agent_name(identity.rank, identity.pod_uid, identity.incarnation))
-    return NixlTransport(agent=agent, slab_bytes=SLAB_BYTES, least_bytes=LEAST_BYTES, identity=identity, **tcp)
+    slab = Slab(slab_bytes)
+    shelf = Shelf(slab, agent.metadata(agent.register(slab)), least_bytes)
+    incoming = Incoming(agent, Landing(agent, slab_bytes))
+    return NixlTransport(agent=agent, shelf=shelf, incoming=incoming, identity=identity, **tcp)
 
 
 class NixlTransport(TcpTransport):
-    """`slab_bytes` is how much may wait to be fetched, and as much may be on its way in; what is smaller than
-    `least_bytes` stays on the connection. All else is TcpTransport's.
-    """
+    """`shelf` has what peers are to fetch, `incoming` what this rank fetches. All else is TcpTransport's."""
 
-    def __init__(self, *, agent: Agent, slab_bytes: int, least_bytes: int, **tcp: Any) -> None:
+    def __init__(self, *, agent: Agent, shelf: Shelf, incoming: Incoming, **tcp: Any) -> None:
         super().__init__(**tcp)
+        self.shelf = shelf
+        self.incoming = incoming
         self._agent = agent
-        slab = Slab(slab_bytes)
-        self._shelf = Shelf(slab, agent.metadata(agent.register(slab)), least_bytes)
-        self._incoming = Incoming(agent, Landing(agent, slab_bytes))
         self._names: dict[Connection, str] = {}
         self._held: dict[tuple[bool, int], deque[Answered | Arrived]] = {}
         self._announced_at = 0.0
@@ -60,8 +65,8 @@ class NixlTransport(TcpTransport):
         return self._in_order(events)
 
     def _patience(self, timeout: float) -> float:
-        is_fetching = bool(self._incoming.fetching())
-        if not is_fetching and not self._shelf.is_waiting():
+        is_fetching = bool(self.incoming.fetching())
+        if not is_fetching and not self.shelf.is_waiting():
             return timeout
         self._agent.progress()
         if is_fetching and self._clock() - self._announced_at < SPIN_S:
@@ -69,7 +74,7 @@ class NixlTransport(TcpTransport):
         return min(timeout, NAP_S)
 
     def _queue(self, connection: Connection, message: Message) -> None:
-        super()._queue(connection, self._shelf.pack(connection, message))
+        super()._queue(connection, self.shelf.pack(connection, message))
 
     def _welcomed(self, connection: Outbound, hello: Hello, welcome: Welcome) -> None:
         super()._welcomed(connection, hello, welcome)
@@ -83,7 +88,7 @@ class NixlTransport(TcpTransport):
     def _introduce(self, connection: Connection, name: str) -> None:
         if connection.phase is Phase.OPEN:
             self._names[connection] = name
-            source = self._shelf.introduce(connection)
+            source = self.shelf.introduce(connection)
             if source is not None:
                 self._queue(connection, source)
                 self._write(connection)
@@ -102,11 +107,11 @@ class NixlTransport(TcpTransport):
         if name is None:
             return False
         if isinstance(message, Parcel):
-            self._incoming.expect(connection, message)
             self._announced_at = self._clock()
+            self.incoming.expect(connection, message, self._announced_at)
             self._events.append(event)
         elif isinstance(message, Fetched):
-            self._shelf.fetched(connection, message.stamp)
+            self.shelf.fetched(connection, message.stamp)
         elif isinstance(message, Source):
             self._announced_at = self._clock()
             self._accept_source(connection, name, message)
@@ -116,35 +121,35 @@ class NixlTransport(TcpTransport):
 
     def _accept_source(self, connection: Connection, name: str, source: Source) -> None:
         try:
-            self._incoming.accept(connection, name, source)
+            self.incoming.accept(connection, name, source, self._announced_at)
         except FetchError as error:
             self._refuse(connection, error)
 
     def _refuse(self, connection: Connection, error: FetchError) -> None:
         """Nothing can be fetched from this peer: it is to send everything on the connection."""
         self._log(f"{self._names[connection]} sends over TCP alone: {error}")
-        self._incoming.end(connection)
+        self.incoming.end(connection)
         self._queue(connection, Fetched(0))
 
     def _end(self, connection: Connection, reason: str) -> None:
         self._names.pop(connection, None)
-        self._shelf.end(connection)
-        self._incoming.end(connection)
+        self.shelf.end(connection)
+        self.incoming.end(connection)
         super()._end(connection, reason)
 
     def close(self) -> None:
-        for connection in self._incoming.fetching():
-            self._incoming.end(connection)
+        for connection in self.incoming.fetching():
+            self.incoming.end(connection)
         super().close()
 
     def _fetch(self) -> None:
-        for connection in self._incoming.fetching():
+        for connection in self.incoming.fetching():
             try:
                 allowed = ANSWERS if isinstance(connection, Outbound) else REQUESTS["rank"]
-                for stamp in self._incoming.advance(connection, allowed):
+                for stamp in self.incoming.advance(connection, allowed, self._clock()):
                     self._queue(connection, Fetched(stamp))
             except FetchError as error:
-                if self._incoming.is_trying(connection):
+                if self.incoming.is_trying(connection):
                     self._refuse(connection, error)
                 else:
                     self._end(connection, str(error))
@@ -190,7 +195,7 @@ class NixlTransport(TcpTransport):
             connection: Connection | None = self._outbound.get(event.peer)
         else:
             connection = self._inbound.get(event.connection)
-        return None if connection is None else self._incoming.take(connection, parcel.stamp)
+        return None if connection is None else self.incoming.take(connection, parcel.stamp)
 
 
 def _key(event: Event) -> tuple[bool, int]:

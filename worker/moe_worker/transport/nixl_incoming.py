@@ -5,9 +5,11 @@ from collections.abc import Collection
 from moe_wire.errors import WireError
 from moe_wire.messages import Parcel, Source
 from moe_worker.transport.connection import Connection
-from moe_worker.transport.nixl_agent import Agent
+from moe_worker.transport.nixl_agent import Agent, FetchError
 from moe_worker.transport.nixl_fetch import Fetch, Offer, Rows
 from moe_worker.transport.nixl_landing import Landing
+
+FETCH_LIMIT_S = 5.0
 
 
 class Incoming:
@@ -19,22 +21,22 @@ class Incoming:
         self._offers: dict[Connection, Offer] = {}
         self._fetches: dict[Connection, dict[int, Fetch]] = {}
         self._landed: dict[Connection, dict[int, Rows]] = {}
+        self._deadlines: dict[Connection, float] = {}
 
-    def accept(self, connection: Connection, name: str, source: Source) -> None:
+    def accept(self, connection: Connection, name: str, source: Source, now: float) -> None:
         """The peer lets us read; begin with a trial. Raises FetchError or WireError."""
         if connection in self._offers:
             raise WireError("a second Source")
         if not self._is_known(name):
             self._agent.add(name, source.metadata)
         self._offers[connection] = Offer(name=name, source=source)
-        self.expect(connection, Parcel(b"", source.offset, source.stamp))
+        self._begin(connection, Parcel(b"", source.offset, source.stamp), now)
 
-    def expect(self, connection: Connection, parcel: Parcel) -> None:
+    def expect(self, connection: Connection, parcel: Parcel, now: float) -> None:
         """Begin to fetch it. Raises WireError."""
-        offer = self._offers.get(connection)
-        if offer is None or parcel.stamp in self._fetches.get(connection, {}):
-            raise WireError(f"parcel {parcel.stamp} without a Source, or for the second time")
-        self._fetches.setdefault(connection, {})[parcel.stamp] = Fetch(self._agent, self._landing, offer, parcel)
+        if connection not in self._offers or parcel.stamp in self._fetches.get(connection, {}) or not parcel.head:
+            raise WireError(f"parcel {parcel.stamp} without a Source, for the second time, or without a message")
+        self._begin(connection, parcel, now)
 
     def fetching(self) -> list[Connection]:
         """Connections on which something is under way."""
@@ -44,12 +46,16 @@ class Incoming:
         """Whether the trial is still to succeed."""
         return any(not fetch.parcel.head for fetch in self._fetches.get(connection, {}).values())
 
-    def advance(self, connection: Connection, allowed: Collection[type]) -> list[int]:
-        """The stamps of the parcels that are here now. Raises FetchError, or WireError for a message that is not
-        `allowed`.
+    def advance(self, connection: Connection, allowed: Collection[type], now: float) -> list[int]:
+        """The stamps of the parcels that are here now. Raises FetchError, also when none has come for long, or
+        WireError for a message that is not `allowed`.
         """
         fetches = self._fetches[connection]
         done = [stamp for stamp, fetch in fetches.items() if fetch.advance()]
+        if done:
+            self._deadlines[connection] = now + FETCH_LIMIT_S
+        elif now > self._deadlines[connection]:
+            raise FetchError(f"nothing could be read for {FETCH_LIMIT_S:g} s")
         for stamp in done:
             fetch = fetches.pop(stamp)
             message = fetch.take()
@@ -58,6 +64,8 @@ class Incoming:
                     raise WireError(f"a {type(message).__name__} in a parcel")
                 connection.bytes_received += fetch.num_bytes
                 self._landed.setdefault(connection, {})[stamp] = message
+        if not fetches:
+            del self._deadlines[connection]
         return done
 
     def take(self, connection: Connection, stamp: int) -> Rows | None:
@@ -69,9 +77,15 @@ class Incoming:
         for fetch in self._fetches.pop(connection, {}).values():
             fetch.drop()
         self._landed.pop(connection, None)
+        self._deadlines.pop(connection, None)
         offer = self._offers.pop(connection, None)
         if offer is not None and not self._is_known(offer.name):
             self._agent.remove(offer.name)
+
+    def _begin(self, connection: Connection, parcel: Parcel, now: float) -> None:
+        fetch = Fetch(self._agent, self._landing, self._offers[connection], parcel)
+        self._fetches.setdefault(connection, {})[parcel.stamp] = fetch
+        self._deadlines.setdefault(connection, now + FETCH_LIMIT_S)
 
     def _is_known(self, name: str) -> bool:
         return any(offer.name == name for offer in self._offers.values())

@@ -27,7 +27,7 @@ class Shelf:
         self._metadata = metadata
         self._least_bytes = least_bytes
         self._next_stamp = int.from_bytes(os.urandom(6), "little") + 1
-        self._waiting: dict[Connection, dict[int, tuple[int, int]]] = {}
+        self._waiting: dict[Connection, dict[int, int]] = {}
         self._probes: dict[Connection, int] = {}
         self._readers: set[Connection] = set()
 
@@ -35,13 +35,17 @@ class Shelf:
         """Whether somebody has still to fetch something."""
         return any(self._waiting.values())
 
+    def num_readers(self) -> int:
+        """On how many connections the peer has shown that it can fetch."""
+        return len(self._readers)
+
     def introduce(self, connection: Connection) -> Source | None:
         """What to tell the peer so that it may fetch; None when the slab is full: no parcels for this one."""
         stamp = self._put(connection, memoryview(b""))
         if stamp is None:
             return None
         self._probes[connection] = stamp
-        offset, _ = self._waiting[connection][stamp]
+        offset = self._waiting[connection][stamp]
         return Source(self._metadata, self._slab.address, self._slab.num_bytes, offset, stamp)
 
     def pack(self, connection: Connection, message: Message) -> Message:
@@ -53,7 +57,7 @@ class Shelf:
         stamp = self._put(connection, data)
         if stamp is None:
             return message
-        return Parcel(bytes(encode(message)[0]), self._waiting[connection][stamp][0], stamp)
+        return Parcel(bytes(encode(message)[0]), self._waiting[connection][stamp], stamp)
 
     def fetched(self, connection: Connection, stamp: int) -> None:
         """The peer says so. Raises WireError when nothing waits for it under that stamp."""
@@ -63,14 +67,13 @@ class Shelf:
             raise WireError(f"no parcel {stamp} waits for it")
         if stamp and stamp == probe:
             self._readers.add(connection)
-        connection.bytes_sent += place[1]
-        self._free(place[0])
+        self._free(place)
 
     def end(self, connection: Connection) -> None:
         """The connection is no more: nobody is to take any of its parcels for valid."""
         self._readers.discard(connection)
         self._probes.pop(connection, None)
-        for offset, _ in self._waiting.pop(connection, {}).values():
+        for offset in self._waiting.pop(connection, {}).values():
             self._free(offset)
 
     def _put(self, connection: Connection, data: memoryview) -> int | None:
@@ -81,7 +84,8 @@ class Shelf:
         self._next_stamp += 1
         self._slab.view(offset + STAMP_BYTES, data.nbytes)[:] = data.cast("B")
         STAMP.pack_into(self._slab.view(offset, STAMP.size), 0, stamp)
-        self._waiting.setdefault(connection, {})[stamp] = (offset, data.nbytes)
+        self._waiting.setdefault(connection, {})[stamp] = offset
+        connection.bytes_sent += data.nbytes
         return stamp
 
     def _free(self, offset: int) -> None:
