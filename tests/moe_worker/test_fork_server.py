@@ -190,6 +190,25 @@ def test_each_spare_is_one_rank_and_another_takes_its_place(forks: Forks) -> Non
     assert len(set(ranks)) == 3
 
 
+def test_a_spare_is_warmed_up_by_the_settings_of_the_last_rank() -> None:
+    reader, writer = os.pipe()
+    path = f"/proc/{os.getpid()}/fd/{writer}"
+
+    def tell(settings: dict[str, Any]) -> None:
+        with open(path, "w") as file:  # a spare has none of our files
+            file.write(f"{settings['rank']}\n")
+
+    pid, sock = fork_server.start(lambda: play, warm_up=tell, spare_after_s=0.02)
+    channel = Forks(sock).fork({"rank": 5})
+    assert os.read(reader, 100) == b"5\n"
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    for end in (channel, sock):
+        end.close()
+    os.close(reader)
+    os.close(writer)
+
+
 def test_a_spare_that_dies_is_nobodys_news_and_harms_no_order(forks: Forks) -> None:
     rank = first_words(forks.fork({"rank": 0}))["pid"]
     spare = spare_beside(rank)

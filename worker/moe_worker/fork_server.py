@@ -27,12 +27,18 @@ SPARE_AFTER_S = 2.0
 RunRank = Callable[[dict[str, Any], int], int]
 """Drives one rank until it ends: (settings, file descriptor of its control channel) -> exit status."""
 
+WarmUp = Callable[[dict[str, Any]], None]
+"""Does in a spare, by the settings of an earlier rank of the pod, what makes the next one's start shorter."""
 
-def start(prepare: Callable[[], RunRank], *, spare_after_s: float = SPARE_AFTER_S) -> tuple[int, socket.socket]:
+
+def start(
+    prepare: Callable[[], RunRank], *, warm_up: WarmUp = lambda _: None, spare_after_s: float = SPARE_AFTER_S
+) -> tuple[int, socket.socket]:
     """Fork the fork server now, before this process has threads, sockets or an event loop: its pid, and the socket to
     it.
 
-    `prepare` runs in the fork server only: it imports what ranks need and returns what runs one.
+    `prepare` runs in the fork server only: it imports what ranks need and returns what runs one. `warm_up` runs in
+    spares only.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     flush_output()
@@ -49,7 +55,7 @@ def start(prepare: Callable[[], RunRank], *, spare_after_s: float = SPARE_AFTER_
         run_rank = prepare()
         gc.collect()
         gc.freeze()
-        status = ForkServer(theirs, run_rank, spare_after_s).serve()
+        status = ForkServer(theirs, run_rank, warm_up, spare_after_s).serve()
     except BaseException:  # noqa: BLE001  # whatever it is, this fork must not run on into its parent's code
         traceback.print_exc()
     finally:
@@ -60,10 +66,12 @@ def start(prepare: Callable[[], RunRank], *, spare_after_s: float = SPARE_AFTER_
 class ForkServer:
     """Serves until the other end of `orders` is closed."""
 
-    def __init__(self, orders: socket.socket, run_rank: RunRank, spare_after_s: float) -> None:
+    def __init__(self, orders: socket.socket, run_rank: RunRank, warm_up: WarmUp, spare_after_s: float) -> None:
         self._orders = orders
+        self._warm_up = warm_up
         self._spare_after_s = spare_after_s
         self._run_rank = run_rank
+        self._last_settings: dict[str, Any] = {}
         self._ranks: dict[int, int] = {}
         self._spare: Spare | None = None
         self._spare_at: float | None = None
@@ -102,7 +110,7 @@ class ForkServer:
         if "freeze" in order:
             self._signal(order["freeze"], signal.SIGSTOP)
             return True
-        settings = order["fork"]
+        settings = self._last_settings = order["fork"]
         pid = self._seat_spare(settings, files[0])
         if pid is None:
             pid = self._fork(lambda: self._run_rank(settings, files[0]), files[0])
@@ -120,7 +128,7 @@ class ForkServer:
     def _fork_spare(self) -> None:
         self._spare_at = None
         ours, theirs = spare.channel()
-        pid = self._fork(lambda: spare.wait_for_seat(theirs, self._run_rank), theirs.fileno())
+        pid = self._fork(lambda: self._be_spare(theirs), theirs.fileno())
         theirs.close()
         self._spare = Spare(pid=pid, orders=ours)
 
@@ -129,6 +137,10 @@ class ForkServer:
         for pid, forked in self._ranks.items():
             if forked == rank:
                 os.kill(pid, number)
+
+    def _be_spare(self, orders: socket.socket) -> int:
+        self._warm_up(self._last_settings)
+        return spare.wait_for_seat(orders, self._run_rank)
 
     def _fork(self, play: Callable[[], int], kept: int) -> int:
         """Fork a process that has this one file of ours, and plays until its end; its pid."""

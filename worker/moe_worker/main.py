@@ -3,6 +3,7 @@
 import os
 import sys
 from importlib import import_module
+from typing import Any
 
 from moe_worker import fork_server
 from moe_worker.errors import SettingsError
@@ -19,7 +20,7 @@ def main() -> None:
     except SettingsError as error:
         Logger("supervisor").error(str(error))
         sys.exit(EXIT_USAGE)
-    _, orders = fork_server.start(import_rank)
+    _, orders = fork_server.start(import_rank, warm_up=warm_up)
     # Only now: this brings an event loop and network clients, which must not be there when torch's process is forked.
     supervisor = import_module("moe_worker.supervisor.running")
     sys.exit(supervisor.run_supervisor(settings, orders))
@@ -32,6 +33,11 @@ def import_rank() -> fork_server.RunRank:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     run_rank: fork_server.RunRank = import_module("moe_worker.rank_process").run_rank
     return run_rank
+
+
+def warm_up(settings: dict[str, Any]) -> None:
+    """In a spare: the same module's, which is there already."""
+    import_module("moe_worker.rank_process").warm_up(settings)
 
 
 if __name__ == "__main__":

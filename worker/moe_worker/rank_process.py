@@ -6,6 +6,7 @@ The only module that joins the protocol with torch; the fork server imports it s
 import os
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from moe_wire.handshake import Identity as PeerIdentity
 from moe_wire.handshake import read_secret
 from moe_worker.control import ControlChannel
 from moe_worker.device.base import Device, DeviceError
+from moe_worker.device.cpu import CpuDevice
 from moe_worker.device.opening import find_device
 from moe_worker.device.probe import Probe
 from moe_worker.errors import EXIT_DEVICE, EXIT_MODEL
@@ -52,6 +54,20 @@ def run_rank(order: dict[str, Any], control_fd: int) -> int:
         control.send({"last_words": f"{type(error).__name__}: {error}"})
         raise
     return 0
+
+
+def warm_up(order: dict[str, Any]) -> None:
+    """Read the stage's weights once and compute something, where that takes no device: the next time is far shorter.
+
+    What is in the way of it is left for the rank to find.
+    """
+    settings = RankSettings.from_json(order)
+    with suppress(DeviceError, CheckpointError):
+        if isinstance(find_device(settings.gpu, os.environ), CpuDevice):
+            device = CpuDevice(None)
+            device.open()
+            _open_engine(settings, device).close()
+            Probe(device, time.perf_counter)()
 
 
 def _end(control: ControlChannel, log: Logger, line: str, last_words: str, status: int) -> int:
