@@ -40,10 +40,13 @@ class Bench:
         """The same under another load."""
         return replace(self, num_streams=num_streams)
 
-    def crowd(self, part: str) -> Crowd:
-        """The load of a part, with names that tell it from other runs' in the gateway's log."""
+    def crowd(self, part: str, num_prompts: int | None = None) -> Crowd:
+        """The load of a part, of the first so many prompts or all, with names that tell it from other runs' in the
+        gateway's log.
+        """
         prefix = f"{part}-{self.dice.randrange(16**8):08x}"
-        return Crowd(self.url, self.deployed.model, self.prompts, self.num_streams, prefix=prefix)
+        prompts = self.prompts[:num_prompts]
+        return Crowd(self.url, self.deployed.model, prompts, self.num_streams, prefix=prefix)
 
     def judge(self, part: str, crowd: Crowd) -> None:
         """Keep what became of a part's streams."""

@@ -14,9 +14,10 @@ BOOKKEEPING = (
     " `benchmarks/failover/counted.py` for what is counted."
 )
 UNEVEN = (
-    "{spare} spare copies in each of {stages} stages, placed by the counted load ({took:.0f} s from the patch until all"
-    " served). Ranks share this machine's cores, so tokens/s say little; where each has a device of its own, a stage"
-    " waits for its busiest one. Seconds are a rank's own clock around its experts' passes, waits for a CPU included."
+    "All streams asked the same, so that some experts were chosen much. {spare} spare copies in each of {stages}"
+    " stages, placed by the counted load ({took:.0f} s from the patch until all served). Ranks share this machine's"
+    " cores, so tokens/s say little; where each has a device of its own, a stage waits for its busiest one. Seconds are"
+    " a rank's own clock around its experts' passes, waits for a CPU included."
 )
 UNEVEN_HALTED = "The spare copies were not all in place in time, so what is called after is not that."
 
