@@ -41,6 +41,7 @@ class Order:
     mounts: tuple[Mount, ...] = ()
     join: int = 0
     """The pid of the container's init to run inside of, for probes and hooks; 0: a new container."""
+    niceness: int = NICE
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Order:
@@ -106,7 +107,7 @@ def find_entry(name: str) -> Entry | None:
 def _run_program(order: Order, report: int) -> NoReturn:
     try:
         os.setsid()
-        _step_back()
+        _step_back(order.niceness)
         os.environ.clear()
         os.environ.update(order.env)
         try:
@@ -170,10 +171,10 @@ def _write_to(log: int) -> None:
     os.close(log)
 
 
-def _step_back() -> None:
+def _step_back(niceness: int) -> None:
     """Yields processor and memory to the control plane where both are short; what the machine refuses is left out."""
-    os.nice(NICE)
-    for file, value in (("oom_score_adj", OOM_SCORE), ("autogroup", NICE)):
+    os.nice(niceness)
+    for file, value in (("oom_score_adj", OOM_SCORE), ("autogroup", niceness)):
         with contextlib.suppress(OSError):
             Path(f"/proc/self/{file}").write_text(str(value))
 

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from moe_local.errors import StartError
-from moe_local.nodes.environment import Facts, expand, parse_quantity, references, resolve, resource_value
+from moe_local.nodes.environment import (
+    Facts,
+    expand,
+    parse_quantity,
+    references,
+    requests_processor,
+    resolve,
+    resource_value,
+)
 
 Json = dict[str, Any]
 
@@ -115,3 +123,17 @@ def test_quantities_are_read_as_kubernetes_writes_them() -> None:
 
 def test_unknown_references_stay_as_they_are() -> None:
     assert expand("$(A) $(B) $C $$(A)", {"A": "1"}) == "1 $(B) $C $(A)"
+
+
+@pytest.mark.parametrize(
+    ("resources", "is_promised"),
+    [
+        (None, False),
+        ({"requests": {"memory": "1Gi"}}, False),
+        ({"requests": {"cpu": "0"}}, False),
+        ({"requests": {"cpu": "100m"}}, True),
+        ({"limits": {"cpu": 2}}, True),
+    ],
+)
+def test_processor_time_is_promised_to_whoever_requests_some(resources: object, is_promised: bool) -> None:
+    assert requests_processor({"name": "c", "resources": resources}) is is_promised

@@ -97,6 +97,12 @@ def resource_value(reference: Json, container: Json, facts: Facts) -> str:
     return str(int(-(-parse_quantity(amount) // divisor)))
 
 
+def requests_processor(container: Json) -> bool:
+    """Whether the container is promised processor time, which it then gets before those that are not."""
+    resources = container.get("resources") or {}
+    return any(parse_quantity(str((resources.get(kind) or {}).get("cpu", "0"))) > 0 for kind in ("requests", "limits"))
+
+
 def parse_quantity(text: str) -> float:
     """`500m` -> 0.5, `2Gi` -> 2147483648."""
     if text.endswith("m"):

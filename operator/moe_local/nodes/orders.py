@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from moe_local.container import Order
+from moe_local.container import NICE, Order
 from moe_local.errors import ApiError, StartError
 from moe_local.nodes import environment
 from moe_local.nodes.gpus import RESOURCE
@@ -49,6 +49,7 @@ class Orders:
             log=str(self.log(container["name"], attempt)),
             root=str(root),
             mounts=tuple(self._volumes.mounts(container, variables)),
+            niceness=0 if environment.requests_processor(container) else NICE,
         )
 
     def log(self, container: str, attempt: int) -> Path:
