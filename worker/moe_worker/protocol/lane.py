@@ -207,7 +207,7 @@ class Lane:
         assert self._next_seat is not None
         message: Step | Tokens
         if isinstance(outcome, Payload):
-            message = Step(step.lane, step.term, step.step, step.segments, step.freed, outcome)
+            message = Step(step.lane, step.term, step.step, step.segments, step.freed, outcome, step.packed)
         else:
             message = Tokens(step.lane, step.term, step.step, outcome.tokens, outcome.logprobs)
         self._links.send(self._next_seat, message)
