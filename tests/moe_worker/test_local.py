@@ -105,6 +105,26 @@ def test_a_rank_killed_under_the_streams_is_forked_again_and_no_token_changes(
     assert [seat.restarts for seat in cluster.crew.seats()] == [int(seat.rank == rank) for seat in cluster.crew.seats()]
 
 
+@pytest.mark.slow
+def test_rows_fetched_with_nixl_give_the_same_tokens_also_with_a_rank_killed_under_the_streams(model: Path) -> None:
+    """Prompts of a whole step each: most rows of the prefill are large enough to be fetched."""
+    prompts = [[(7 * place * place + 13 * index) % 500 for place in range(256)] for index in range(6)]
+    with LocalCluster(model, stages=1, ranks=1) as cluster:
+        alone = cluster.generate(prompts, 4)
+    with LocalCluster(model, stages=2, ranks=2, transport="nixl") as cluster:
+        killed: list[int] = []
+
+        def kill_once(_index: int, _token: int) -> None:
+            if not killed:
+                killed.append(cluster.pid(3))
+                os.kill(killed[0], signal.SIGKILL)
+
+        assert cluster.generate(prompts, 4) == alone
+        assert cluster.generate(prompts, 4, on_token=kill_once) == alone
+        cluster.wait(cluster.is_ready, 20.0)
+        assert cluster.pid(3) != killed[0]
+
+
 def test_a_stopped_rank_is_killed_for_its_silence_and_the_streams_finish(
     cluster: LocalCluster, alone: list[list[int]]
 ) -> None:

@@ -49,6 +49,7 @@ class LocalCluster:
         stages: int,
         ranks: int,
         engine: Mapping[str, int] | None = None,
+        transport: str = "tcp",
         prepare: Callable[[], fork_server.RunRank] = import_rank,
     ) -> None:
         self._model = model
@@ -56,6 +57,7 @@ class LocalCluster:
         self._stages = stages
         self._ranks = ranks
         self._engine = dict(engine or {})
+        self._transport = transport
         self._config = read_family(model).config
         if self._config.layers % stages:
             raise ValueError(f"{self._config.layers} layers cannot be cut into {stages} equal stages; use a divisor")
@@ -219,6 +221,7 @@ class LocalCluster:
             dtype="float32",
             shape={},
             engine={**self._engine, **place},
+            transport=self._transport,
         )
 
 

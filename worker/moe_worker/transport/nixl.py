@@ -30,7 +30,7 @@ NAP_S = 0.001
 
 
 SLAB_BYTES = 64 * 1024 * 1024
-LEAST_BYTES = 64 * 1024
+LEAST_BYTES = 16 * 1024
 
 
 def open_nixl(

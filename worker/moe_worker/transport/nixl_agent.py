@@ -1,7 +1,7 @@
 """NIXL's agent of this process, as the few calls that the transport makes; its errors become FetchError.
 
-Knows neither messages nor connections. The library is loaded by the first call that needs it, never before a fork: it
-starts a thread. Not run on a GPU: only host memory is registered.
+Knows neither messages nor connections. An agent is made after the last fork, for UCX starts a thread. Not run on a
+GPU: only host memory is registered.
 """
 
 import os
