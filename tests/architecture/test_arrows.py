@@ -45,6 +45,7 @@ def test_the_standard_library_s_operator_wins_at_the_root_of_the_repo() -> None:
                 "moe_worker/model",
                 "moe_worker/device",
                 "moe_worker/fork_server.py",
+                "moe_worker/rank_process.py",
                 "moe_worker/make_checkpoint",
                 "demo/reference.py",
                 "benchmarks/engine",
