@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from moe_api.notes import accepted_spec
+from moe_api.report import FailedExpert, Report, SeatReport
 from moe_api.stage import MoEStage
 from moe_operator import resources
 from moe_operator.api import Json
@@ -164,6 +165,30 @@ async def test_only_so_many_copies_load_at_a_time() -> None:
 
     assert {sum(len(expert.loading) for expert in stage.spec.experts) for stage in seen} == {0, 1}
     assert (await world.status())["coverage"] == 2
+
+
+class FailingWorld(World):
+    """Rank 2 cannot load expert 0."""
+
+    def report_of(self, pod: Json, stage: MoEStage) -> Report:
+        report = super().report_of(pod, stage)
+        return report.model_copy(update={"seats": [self._failing(seat) for seat in report.seats]})
+
+    def _failing(self, seat: SeatReport) -> SeatReport:
+        if seat.rank != 2 or 0 not in seat.experts:
+            return seat
+        failed = [FailedExpert(expert=0, reason="the file is gone")]
+        return seat.model_copy(update={"experts": [e for e in seat.experts if e], "failed": failed})
+
+
+async def test_an_expert_that_cannot_be_loaded_keeps_no_other_waiting() -> None:
+    world = FailingWorld(two_pods_a_stage)
+    await world.settle()
+    await world.edit(lambda spec: spec.update(failover={"loadsAtOnce": 1}))
+    await patch(world, copies=2)
+
+    stage = await world.stage("small-r0-s00")
+    assert [(e.ranks, e.loading) for e in stage.spec.experts] == [([0], [2]), ([1, 3], []), ([2, 0], []), ([3, 1], [])]
 
 
 async def test_copies_that_the_running_stages_have_no_gpus_for_are_refused_and_nothing_moves() -> None:

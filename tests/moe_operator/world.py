@@ -123,7 +123,7 @@ class World:
             if again_in is not None:
                 self.waits[key] = self.clock.seconds + again_in
         except (errors.Conflict, errors.Unavailable):
-            self.clock.seconds += 0.02
+            self.waits[key] = self.clock.seconds + 0.02
 
     async def run_nodes(self) -> None:
         """The scheduler, the kubelets and the workers."""
