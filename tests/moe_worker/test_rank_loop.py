@@ -1,0 +1,106 @@
+"""A rank's loop over a transport and a clock that the test moves: what its supervisor hears of it, and when."""
+
+import io
+import socket
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from moe_worker.control import ControlChannel
+from moe_worker.logs import Logger
+from moe_worker.protocol.rank import RankCore
+from moe_worker.protocol.settings import Identity, Settings
+from moe_worker.rank_loop import BEAT_S, RankLoop
+from moe_worker.service_times import ServiceTimes
+from tests.moe_worker.protocol.recording import RecordingCompute, RecordingTransport
+
+
+class Stage:
+    """All that surrounds the loop of rank 3; every wait takes as long as it may."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        self.supervisor, self.control = ControlChannel(ours), ControlChannel(theirs)
+        self.now = 100.0
+        self.missing: dict[int, float] = {}
+        self.service_us = 0
+        self.num_checks = 0
+        self.loop = RankLoop(
+            core=RankCore(
+                Identity(rank=3, pod_uid="uid", incarnation=1),
+                Settings(stage=1, stages=2, first_layer=1, num_layers=1),
+                RecordingCompute(),
+                RecordingTransport(),
+            ),
+            transport=cast(Any, self),
+            control=self.control,
+            device=self,
+            times=ServiceTimes(lambda: 0.001),
+            settled=lambda: None,
+            clock=lambda: self.now,
+            log=Logger("rank 3", io.StringIO()),
+            loads_every_seconds=5.0,
+        )
+
+    def turns(self, seconds: float) -> list[dict[str, Any]]:
+        """What the supervisor hears meanwhile; signs of life are empty."""
+        end = self.now + seconds
+        while self.now < end:
+            self.loop._turn()
+        return self.supervisor.read()
+
+    # The device.
+
+    def check(self) -> None:
+        self.num_checks += 1
+
+    # The transport.
+
+    def poll(self, timeout: float) -> list[Any]:
+        self.now += timeout
+        return []
+
+    def flush(self) -> None: ...
+
+    def beat(self, late_s: float) -> None: ...
+
+    def is_calm(self) -> bool:
+        return not self.missing
+
+    def suspects(self, for_seconds: float) -> list[int]:
+        return []
+
+    def unreachable(self, for_seconds: float) -> dict[int, float]:
+        return self.missing
+
+    def peers_service_us(self) -> dict[int, int]:
+        return {}
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    stage = Stage()
+    stage.turns(1.0)
+    yield stage
+    stage.supervisor.close()
+    stage.control.close()
+
+
+def test_an_idle_rank_says_that_it_lives_and_nothing_else(stage: Stage) -> None:
+    assert stage.turns(20 * BEAT_S) == [{}] * 20
+
+
+def test_an_idle_device_is_checked_with_every_beat(stage: Stage) -> None:
+    before = stage.num_checks
+    stage.turns(20 * BEAT_S)
+    assert stage.num_checks == before + 20
+
+
+def test_a_missing_peer_is_told_once_and_so_is_its_return(stage: Stage) -> None:
+    stage.missing = {7: 2.0}
+    told = [words for words in stage.turns(5 * BEAT_S) if words]
+    assert [words["unreachable"] for words in told] == [[[7, 2.0]]]
+    stage.missing = {}
+    told = [words for words in stage.turns(5 * BEAT_S) if words]
+    assert [words["unreachable"] for words in told] == [[]]
