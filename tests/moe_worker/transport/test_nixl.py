@@ -115,8 +115,8 @@ def test_a_parcel_that_cannot_be_read_in_time_ends_the_connection(net: Net) -> N
     """Nothing waits at the sender, so it does not take part in the fetch."""
     a, b = connected_pair(net)
     a.transport.send(1, Parcel(HEAD, 0, 7))
-    net.until(lambda: len(nixl(b).incoming.fetching()) == 1)
-    b.ahead_s = 6.0
+    net.until(lambda: bool(nixl(b).incoming.fetching() or a.told(Lost)))
+    b.ahead_s = 16.0
     net.until(lambda: bool(a.told(Lost)) and bool(b.told(ConnectionClosed)))
     assert arrived(b) == []
 

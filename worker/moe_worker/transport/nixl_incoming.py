@@ -9,7 +9,7 @@ from moe_worker.transport.nixl_agent import Agent, FetchError
 from moe_worker.transport.nixl_fetch import Fetch, Offer, Rows
 from moe_worker.transport.nixl_landing import Landing
 
-FETCH_LIMIT_S = 5.0
+FETCH_LIMIT_S = 15.0
 
 
 class Incoming:
