@@ -58,11 +58,11 @@ class Pair:
             self.ours.forget()
             self.ours.add(prompts([PROMPT] * batch), steps + 2)
             self.ours.step()
-            return _cpu(lambda: [self.ours.step() for _ in range(steps)])
+            return _cpu(lambda: _repeat(self.ours.step, steps))
 
         def theirs() -> float:
             peer.begin(prompts([PROMPT] * batch))
-            return _cpu(lambda: [peer.step() for _ in range(steps)])
+            return _cpu(lambda: _repeat(peer.step, steps))
 
         row = Row(what=f"decode, batch {batch}", peer=peer.name, unit="tokens/s", bar=bar)
         return self._filled(row, ours, theirs, batch * steps)
@@ -136,6 +136,11 @@ class Pair:
 def prompts(lengths: Sequence[int]) -> list[list[int]]:
     """Texts of those lengths, the same in every run."""
     return [random.Random(number).choices(range(3, 250), k=length) for number, length in enumerate(lengths)]
+
+
+def _repeat(step: Callable[[], object], times: int) -> None:
+    for _ in range(times):
+        step()
 
 
 def _cpu(run: Callable[[], object]) -> float:

@@ -17,13 +17,20 @@ ROOM = 64
 BATCH = 2048
 
 
+def _silently(level: int, text: bytes, data: object) -> None:
+    """llama.cpp tells much; errors come as results."""
+
+
+SILENT = llama_cpp.llama_log_callback(_silently)
+
+
 class Llama:
     """One GGUF file, greedy."""
 
     name = "llama.cpp"
 
     def __init__(self, path: Path, vocab: int) -> None:
-        llama_cpp.llama_log_set(_silently, None)
+        llama_cpp.llama_log_set(SILENT, None)
         llama_cpp.llama_backend_init()
         self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
         if not self._model:
@@ -76,8 +83,3 @@ class Llama:
         for place, number in ends:
             logits = llama_cpp.llama_get_logits_ith(self._context, place)
             self.tokens[number] = int(numpy.ctypeslib.as_array(logits, (self._vocab,)).argmax())
-
-
-@llama_cpp.llama_log_callback
-def _silently(level: int, text: bytes, data: object) -> None:
-    """llama.cpp tells much; errors come as results."""

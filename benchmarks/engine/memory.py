@@ -28,6 +28,7 @@ MIB = 2**20
 STAGE = 0
 
 
+@torch.inference_mode()
 def main() -> int:
     """Print both, part by part, as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine.memory", description=__doc__)

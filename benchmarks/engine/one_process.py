@@ -5,6 +5,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from moe_wire.messages import Sampling, Submit
 from moe_worker.device.opening import open_device
 from moe_worker.model.engine import open_engine
@@ -61,6 +63,7 @@ class OneProcess:
         """Whether anyone runs or waits."""
         return bool(self._scheduler.num_running or self._scheduler.num_waiting)
 
+    @torch.inference_mode()
     def step(self) -> int:
         """One step; how many tokens came of it."""
         micro = self._scheduler.form()

@@ -185,7 +185,7 @@ def _attend_group(query: torch.Tensor, cache: LaneCache, layer: int, group: Grou
     keys, values = _keys_and_values(pages, kv_heads * sequences, dim, reading)
     mixed = [_attend_part(shared, keys, values, part, reading) for part in group.parts]
     whole = mixed[0] if len(mixed) == 1 else torch.cat(mixed, 1)
-    return to_dtype(whole.reshape(len(query), -1), query.dtype)
+    return to_dtype(whole.reshape(query.shape[0], -1), query.dtype)
 
 
 def _attend_part(
@@ -199,9 +199,9 @@ def _attend_part(
     if count * per_kv < MIN_ROWS:
         width = MIN_ROWS
         rows = torch.constant_pad_nd(rows, (0, 0, 0, width - per_kv))
-    scores = torch.bmm(rows.reshape(len(keys), count * width, dim), keys.transpose(1, 2))
+    scores = torch.bmm(rows.reshape(keys.shape[0], count * width, dim), keys.transpose(1, 2))
     weights = _weights(scores.view(kv_heads, num_sequences, count, width, num_keys), part, reading)
-    mixed = _mix(to_dtype(weights, values.dtype).view(len(keys), count * width, num_keys), values)
+    mixed = _mix(to_dtype(weights, values.dtype).view(keys.shape[0], count * width, num_keys), values)
     mixed = mixed.view(kv_heads, num_sequences, count, width, -1)
     if width > per_kv:
         mixed = mixed[..., :per_kv, :]
