@@ -60,7 +60,7 @@ def test_small_messages_behind_a_large_one_stay_behind_it(net: Net) -> None:
     sent = [dispatch(step, 1 << 18 if step % 5 == 0 else 8) for step in range(40)]
     for message in sent:
         a.transport.send(1, message)
-    net.until(lambda: len(arrived(b)) == 40)
+    net.until(lambda: len(arrived(b)) == 40, 30.0)
     assert arrived(b) == sent
 
 
@@ -69,7 +69,7 @@ def test_what_the_slab_cannot_take_goes_on_the_connection_in_its_turn(net: Net) 
     sent = [dispatch(step, SLAB_BYTES // 4) for step in range(12)] + [dispatch(12, 2 * SLAB_BYTES)]
     for message in sent:
         a.transport.send(1, message)
-    net.until(lambda: len(arrived(b)) == 13)
+    net.until(lambda: len(arrived(b)) == 13, 30.0)
     assert arrived(b) == sent
 
 
