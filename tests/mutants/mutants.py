@@ -101,8 +101,12 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "a stream goes on over a missing token": Mutant(
         file="worker/moe_gateway/stream.py",
-        text="return Verdict.GAP",
-        instead="pass",
+        text="""            return Verdict.GAP
+        if position < known:
+""",
+        instead="""            pass
+        if position < known:
+""",
         tests=("tests/moe_gateway/test_stream.py", "tests/moe_gateway/test_balancer.py"),
     ),
     "a lost head's requests are forgotten": Mutant(
