@@ -99,8 +99,8 @@ def test_an_idle_device_is_checked_with_every_beat(stage: Stage) -> None:
 
 def test_a_missing_peer_is_told_once_and_so_is_its_return(stage: Stage) -> None:
     stage.missing = {7: 2.0}
-    told = [words for words in stage.turns(5 * BEAT_S) if words]
+    told = [words for words in stage.turns(2 * BEAT_S) if words]
     assert [words["unreachable"] for words in told] == [[[7, 2.0]]]
     stage.missing = {}
-    told = [words for words in stage.turns(5 * BEAT_S) if words]
+    told = [words for words in stage.turns(2 * BEAT_S) if words]
     assert [words["unreachable"] for words in told] == [[]]
