@@ -14,7 +14,7 @@ from moe_gateway.router import HeadKey
 from moe_gateway.topology import HeadTarget
 from moe_wire.framing import Decoder, encode
 from moe_wire.handshake import Identity, judge_hello, make_welcome
-from moe_wire.messages import Cancel, Challenge, Emitted, Hello, Logprobs, Message, Returned, Submit
+from moe_wire.messages import Cancel, Challenge, Emitted, Hello, Logprobs, Message, Returned, Scored, Submit
 
 CREDENTIALS = Credentials(secret=b"s" * 32, deployment="demo", pod_uid="gateway-uid")
 CHAT_TEMPLATE = (
@@ -98,6 +98,11 @@ def told(submit: Submit, position: int, token: int) -> Logprobs | None:
     return Logprobs(-0.25 - position, top)
 
 
+def prompt_score(submit: Submit, place: int) -> Logprobs:
+    """Of the prompt's token number `place`: exact in binary as well."""
+    return Logprobs(-0.5 - place, tuple((other, -0.5 - other) for other in range(submit.prompt_logprobs)))
+
+
 class FakeHead:
     """A head that speaks the real protocol on loopback. What it does wrong is set before or while it runs."""
 
@@ -162,6 +167,9 @@ class FakeHead:
             self.cancelled.set()
 
     async def _generate(self, submit: Submit, reply: Callable[[Message], None]) -> None:
+        if submit.prompt_logprobs >= 0:
+            scores = tuple(prompt_score(submit, place) for place in range(1, len(submit.prompt)))
+            reply(Scored(submit.request, 1, scores))
         tokens = list(self.answer(submit))[: submit.max_tokens]
         for position in range(len(submit.generated), len(tokens)):
             await asyncio.sleep(0)

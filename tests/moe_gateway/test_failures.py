@@ -57,7 +57,6 @@ async def test_a_text_that_no_tokenisation_fits_is_not_tokenised(gateway: Gatewa
         ({"nonsense": 1}, "nonsense", "Unrecognized request argument"),
         ({"n": 0}, "n", "greater than or equal to 1"),
         ({"best_of": 1, "n": 2}, None, "best_of=1 is less than n=2"),
-        ({"echo": True, "logprobs": 1}, None, "echo with logprobs"),
         ({"logprobs": 21}, "logprobs", "less than or equal to 20"),
         ({"logit_bias": {"five": 1}}, "logit_bias", "match pattern"),
         ({"stream_options": {}}, None, "stream=true"),

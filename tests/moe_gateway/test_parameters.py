@@ -155,6 +155,34 @@ async def test_echo_puts_the_prompt_before_the_answer(gateway: Gateway, is_strea
         assert text == "the quick fox"
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_echo_with_logprobs_tells_those_of_the_prompt_too(gateway: Gateway, is_stream: bool) -> None:
+    await add_speaker(gateway, " fox")
+    answer = await gateway.client.completions.create(
+        model="demo-model", prompt="the fox", max_tokens=9, echo=True, logprobs=1, stream=is_stream
+    )
+    parts = [chunk async for chunk in answer] if is_stream else [answer]
+    told = [part.choices[0].logprobs for part in parts]
+    assert [name for one in told for name in one.tokens] == ["the", " fox", " fox"]
+    assert [value for one in told for value in one.token_logprobs] == [None, -1.5, -0.25]
+    assert [offset for one in told for offset in one.text_offset] == [0, 3, 7]
+    assert [len(top) if top else 0 for one in told for top in one.top_logprobs] == [0, 2, 1]
+
+
+async def test_prompt_logprobs_are_asked_for_until_they_are_known_and_not_again(gateway: Gateway) -> None:
+    first, second = FakeHead(0), FakeHead(1)
+    first.pause_at = first.die_at = 5
+    await gateway.add_heads(first)
+    body = {"model": "demo-model", "prompt": [3, 4, 5], "max_tokens": 9, "echo": True, "logprobs": 1}
+    task = asyncio.create_task(gateway.client.completions.create(**body))
+    await until(lambda: bool(first.submits))
+    await gateway.add_heads(second)
+    first.resumed.set()
+    logprobs = (await task).choices[0].logprobs
+    assert logprobs.token_logprobs == [None, -1.5, -2.5, *[-0.25 - position for position in range(9)]]
+    assert [head.submits[0].prompt_logprobs for head in (first, second)] == [1, -1]
+
+
 async def test_a_stop_token_ends_the_answer_and_is_no_text(gateway: Gateway) -> None:
     await add_speaker(gateway, "the fox dog")
     [stop] = gateway.text_model.encode(" fox", add_special_tokens=False)

@@ -117,6 +117,19 @@ async def test_tokens_and_logprobs_are_the_same_whatever_fails(gateway: Gateway,
     assert gateway.balancer.counts.mismatches == 0
 
 
+async def test_the_prompt_s_logprobs_are_the_same_whatever_fails(gateway: Gateway, cluster: LocalCluster) -> None:
+    body = {"model": "demo-model", "prompt": [7 * place % 300 for place in range(90)], "max_tokens": 3, "echo": True,
+            "logprobs": 3, "temperature": 0}  # fmt: skip
+    undisturbed = (await gateway.client.completions.create(**body)).choices[0].logprobs
+    assert undisturbed.token_logprobs[0] is None
+    assert len(undisturbed.tokens) == 93
+    for victim in (0, 3):
+        task = asyncio.create_task(gateway.client.completions.create(**body, n=2))
+        await until(lambda: gateway.balancer.num_live > 0)
+        os.kill(cluster.pid(victim), signal.SIGKILL)
+        assert [choice.logprobs for choice in (await task).choices] == [undisturbed] * 2
+
+
 async def test_heads_tell_how_full_their_caches_are_and_empty_them(gateway: Gateway, cluster: LocalCluster) -> None:
     def kv_use() -> float:
         return gateway.balancer.gauges()["vllm:kv_cache_usage_perc"]

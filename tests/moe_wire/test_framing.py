@@ -32,6 +32,8 @@ from moe_wire.messages import (
     Result,
     Returned,
     Sampling,
+    Scored,
+    Scoring,
     Segment,
     Source,
     Step,
@@ -65,8 +67,11 @@ i32 = st.integers(-(2**31), 2**31 - 1)
 floats = st.floats(allow_nan=False)
 weighted = st.lists(st.tuples(u32, floats), max_size=3).map(tuple)
 samplings = st.builds(Sampling, floats, u32, floats, i64, floats, floats, floats, floats, weighted, i32, u32)
-logprobs = st.none() | st.builds(Logprobs, floats, weighted)
-segments = st.builds(Segment, u64, u32, u32, numbers, st.none() | samplings, numbers)
+scores = st.builds(Logprobs, floats, weighted)
+logprobs = st.none() | scores
+all_scores = st.lists(scores, max_size=3).map(tuple)
+segments = st.builds(Segment, u64, u32, u32, numbers, st.none() | samplings, numbers,
+                     st.none() | st.builds(Scoring, u32, numbers))  # fmt: skip
 names = (u32, u64, u64, u32, u32, u32)
 messages = st.one_of(
     st.builds(Challenge, st.binary(max_size=40)),
@@ -77,13 +82,14 @@ messages = st.one_of(
     st.builds(NotHere, *names),
     st.builds(Step, u32, u64, u64, st.lists(segments, max_size=3).map(tuple), sequences, payloads()),
     st.builds(Tokens, u32, u64, u64, st.lists(st.tuples(u64, u32), max_size=4).map(tuple),
-              st.lists(logprobs, max_size=3).map(tuple)),
+              st.lists(logprobs, max_size=3).map(tuple), st.lists(st.tuples(u64, all_scores), max_size=2).map(tuple)),
     st.builds(Reset, u32, u64),
     st.builds(Source, st.binary(), u64, u64, u64, u64),
     st.builds(Parcel, st.binary(), u64, u64),
     st.builds(Fetched, u64),
     st.builds(Broken, u32, u64),
-    st.builds(Submit, requests, numbers, numbers, samplings, u32, numbers, i32),
+    st.builds(Submit, requests, numbers, numbers, samplings, u32, numbers, i32, i32),
+    st.builds(Scored, requests, u32, all_scores),
     st.builds(Cancel, requests),
     st.builds(Emitted, requests, u32, u32, st.sampled_from(("", "stop", "length")), logprobs),
     st.builds(Returned, requests, st.text()),

@@ -60,8 +60,8 @@ def test_another_pod_at_the_address_is_not_the_one_that_was_dialled() -> None:
 
 
 def test_another_version_another_deployment_and_an_odd_kind_are_named() -> None:
-    with pytest.raises(HandshakeError, match="wire version 4"):
-        judge_hello(SECRET, ACCEPTOR, CHALLENGE, replace(hello(), version=4))
+    with pytest.raises(HandshakeError, match="wire version 5"):
+        judge_hello(SECRET, ACCEPTOR, CHALLENGE, replace(hello(), version=5))
     stranger = make_hello(SECRET, replace(DIALLER, deployment="e"), 5, CHALLENGE, NONCE)
     with pytest.raises(HandshakeError, match="a dialler of e replica 0"):
         judge_hello(SECRET, ACCEPTOR, CHALLENGE, stranger)

@@ -12,7 +12,7 @@ from moe_gateway.metrics import Metrics
 from moe_gateway.places import Counts, Head, HeadLink, Place
 from moe_gateway.router import HeadKey, HeadLoad, choose, prefix_of
 from moe_gateway.stream import Generation, Verdict
-from moe_wire.messages import Cancel, Emitted, Load, Message, Refused, Returned, Submit
+from moe_wire.messages import Cancel, Emitted, Load, Message, Refused, Returned, Scored, Submit
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class Balancer:
         if isinstance(message, Load):
             head.loaded(message, self.counts)
             return
-        if not isinstance(message, Emitted | Returned | Refused):
+        if not isinstance(message, Emitted | Scored | Returned | Refused):
             link.abort(f"a head sent {type(message).__name__}")
             return
         place = head.places.get(message.request)
@@ -116,6 +116,8 @@ class Balancer:
         match message:
             case Emitted():
                 self._emitted(head, place, message)
+            case Scored():
+                self._scored(head, place, message)
             case Returned():
                 self._returned(head, place, message)
             case Refused(code=code) if code == _OVERLOADED:
@@ -158,6 +160,16 @@ class Balancer:
         if place.generation.is_over:
             self._release(head, place)
             self._end(place, place.generation.finish)
+
+    def _scored(self, head: Head, place: Place, message: Scored) -> None:
+        generation = place.generation
+        verdict = generation.take_scores(message.position, message.logprobs)
+        if verdict is Verdict.NEW:
+            place.progress = head.heard
+        elif verdict is Verdict.GAP:
+            self.counts.gaps += 1
+            known = len(generation.prompt_scores)
+            head.link.abort(f"scores from {message.position} of {generation.name} came while {known} were known")
 
     def _measure(self, place: Place, now: float) -> None:
         if len(place.generation.tokens) == 1:
@@ -226,6 +238,7 @@ class Balancer:
                 max_tokens=generation.max_tokens,
                 stop_tokens=generation.stop_tokens,
                 priority=generation.priority,
+                prompt_logprobs=generation.prompt_logprobs_left,
             )
         )
 

@@ -49,7 +49,7 @@ class Choice:
         """What is new, or None. After a piece with `finish` there is nothing more."""
         if self.is_finished:
             return None
-        texts, tokens, scores = [], [], []
+        texts, tokens, scores = [], [], self._prompt_scores()
         while not self._stops.is_hit and self.num_tokens < len(self.generation.tokens):
             token = self.generation.tokens[self.num_tokens]
             self.num_tokens += 1
@@ -63,6 +63,13 @@ class Choice:
             return None
         echo, self._echo = self._echo, ""
         return Piece(text=echo + "".join(texts), tokens=tuple(tokens), finish=finish, scores=tuple(scores))
+
+    def _prompt_scores(self) -> list[TokenScore]:
+        """At the answer's first token, before which a head tells all of the prompt's."""
+        generation = self.generation
+        if self._scorer is None or generation.prompt_logprobs < 0 or self.num_tokens or not generation.tokens:
+            return []
+        return self._scorer.prompt(generation.prompt, generation.prompt_scores)
 
     def _scores(self, token: int) -> list[TokenScore]:
         logprobs = self.generation.logprobs[self.num_tokens - 1]

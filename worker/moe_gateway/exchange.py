@@ -15,7 +15,9 @@ from moe_wire.messages import Sampling
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What one choice asks for. Lengths are in tokens; `max_tokens` counts new ones, `echo` is text to begin with."""
+    """What one choice asks for. Lengths are in tokens; `max_tokens` counts new ones, `echo` is text to begin with.
+    `prompt_logprobs`: how many of the likeliest are told beside each of its tokens, -1 for none.
+    """
 
     prompt: tuple[int, ...]
     max_tokens: int
@@ -26,6 +28,7 @@ class Wish:
     limit_seconds: float = inf
     echo: str = ""
     shows_logprobs: bool = False
+    prompt_logprobs: int = -1
 
 
 class Exchange:
@@ -101,8 +104,9 @@ class Exchange:
         generation = Generation(
             name=self.name, prompt=wish.prompt, sampling=wish.sampling, max_tokens=wish.max_tokens,
             stop_tokens=wish.end_tokens, wake=self._news.set, priority=wish.priority, limit_seconds=wish.limit_seconds,
+            prompt_logprobs=wish.prompt_logprobs,
         )  # fmt: skip
-        scorer = Scorer(self._text_model.token_bytes, first_offset=len(wish.echo)) if wish.shows_logprobs else None
+        scorer = Scorer(self._text_model.token_bytes, echo=wish.echo) if wish.shows_logprobs else None
         return Choice(generation, self._text_model, wish.stops, echo=wish.echo, scorer=scorer)
 
     def _read(self, choice: Choice) -> Piece | None:

@@ -151,6 +151,7 @@ class Service:
                 limit_seconds=min(request.timeout or inf, self.limits.request_seconds),
                 echo=echo,
                 shows_logprobs=num_top_logprobs >= 0,
+                prompt_logprobs=num_top_logprobs if echo else -1,
             )
             for sampling in samplings_of(request, num_prompt=len(tokens), num_top_logprobs=num_top_logprobs)
         ]

@@ -5,7 +5,7 @@ a gap is a protocol error, and what was emitted once is a fact that no later mes
 text or HTTP.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
@@ -27,7 +27,9 @@ class Verdict(Enum):
 class Generation:
     """One request's facts. `wake` is called whenever there is something new to read.
 
-    `logprobs` has one for each of `tokens`, so that neither is ever told twice. `limit_seconds` is how long all of it
+    `logprobs` has one for each of `tokens`, so that neither is ever told twice. `prompt_logprobs`: how many of the
+    likeliest are wanted beside each of the prompt's tokens, -1 for none; `prompt_scores` are those told, from the
+    second token on (the first comes after nothing). `limit_seconds` is how long all of it
     may take; of those that wait at a head, the highest `priority` goes first. `replica` is the one that is to serve it,
     and `head` the rank in it that gets it where that is possible.
     """
@@ -39,11 +41,13 @@ class Generation:
     stop_tokens: tuple[int, ...]
     wake: Callable[[], None]
     priority: int = 0
+    prompt_logprobs: int = -1
     limit_seconds: float = inf
     replica: int | None = None
     head: int | None = None
     tokens: list[int] = field(default_factory=list)
     logprobs: list[Logprobs | None] = field(default_factory=list)
+    prompt_scores: list[Logprobs] = field(default_factory=list)
     finish: str = ""
     failure: ApiError | None = None
     cancelled: bool = False
@@ -66,6 +70,20 @@ class Generation:
         self.finish = finish or ("length" if len(self.tokens) >= self.max_tokens else "")
         self.wake()
         return Verdict.NEW
+
+    @property
+    def prompt_logprobs_left(self) -> int:
+        """As `prompt_logprobs`, for whoever goes on with it: what is known need not be told again."""
+        return self.prompt_logprobs if len(self.prompt_scores) < len(self.prompt) - 1 else -1
+
+    def take_scores(self, position: int, logprobs: Sequence[Logprobs]) -> Verdict:
+        """Keep what is new of the logprobs of the prompt's tokens from `position` (1: the second) on."""
+        known = len(self.prompt_scores) + 1
+        if position > known or position + len(logprobs) > len(self.prompt):
+            return Verdict.GAP
+        new = logprobs[known - position :]
+        self.prompt_scores += new
+        return Verdict.NEW if new else Verdict.REPEATED
 
     def fail(self, error: ApiError) -> None:
         self.failure = error

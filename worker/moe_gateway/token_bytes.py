@@ -21,6 +21,10 @@ class TokenBytes:
         is_byte_level = decoder is not None and b"ByteLevel" in decoder.__getstate__()
         self._alphabet = _byte_level_alphabet() if is_byte_level else None
 
+    def is_added(self, token: int) -> bool:
+        """Whether it stands beside the vocabulary, as special tokens do, which may be no text of a prompt."""
+        return token in self._added
+
     def of(self, token: int) -> bytes:
         """Empty for an id that stands for no token."""
         if token in self._added:

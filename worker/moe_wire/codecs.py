@@ -4,12 +4,13 @@
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from moe_wire import greetings
+from moe_wire.errors import WireError
 from moe_wire.fields import Reader, pack_bytes, pack_integers, pack_shape, pack_text
 from moe_wire.messages import (
     Broken,
@@ -30,6 +31,8 @@ from moe_wire.messages import (
     Result,
     Returned,
     Sampling,
+    Scored,
+    Scoring,
     Segment,
     Source,
     Step,
@@ -45,9 +48,11 @@ _SEGMENT = struct.Struct("<QIIB")
 _SAMPLING = struct.Struct("<dIdqddddiII")
 _TOKEN = struct.Struct("<QI")
 _COUNT = struct.Struct("<I")
+_SCORED = struct.Struct("<16sI")
+_SCORED_COUNT = struct.Struct("<QI")
 _FLAG = struct.Struct("<B")
 _REQUEST = struct.Struct("<16s")
-_SUBMIT = struct.Struct("<16sIi")
+_SUBMIT = struct.Struct("<16sIii")
 _EMITTED = struct.Struct("<16sIIB")
 _LOAD = struct.Struct("<IIQQQQ")
 _PING = struct.Struct("<")
@@ -59,6 +64,7 @@ _CHOSEN = struct.Struct("<dI")
 _WEIGHTED = struct.Struct("<Id")
 
 FINISHES = ("", "stop", "length")
+_IS_SAMPLED, _IS_SCORED = 1, 2
 
 
 def _pack_not_here(message: NotHere) -> bytes:
@@ -116,17 +122,39 @@ def _unpack_logprobs(reader: Reader) -> Logprobs | None:
     return Logprobs(chosen, _unpack_weighted(reader, num_top))
 
 
+def _pack_all_logprobs(several: Sequence[Logprobs]) -> bytes:
+    return b"".join([_pack_logprobs(logprobs) for logprobs in several])
+
+
+def _unpack_all_logprobs(reader: Reader, count: int) -> tuple[Logprobs, ...]:
+    reader.expect(count * _FLAG.size)
+    told = [_unpack_logprobs(reader) for _ in range(count)]
+    if None in told:
+        raise WireError("a token of a prompt came without its logprob")
+    return tuple(told)  # type: ignore[arg-type]  # none of them is None
+
+
 def _pack_segment(segment: Segment) -> bytes:
-    fixed = _SEGMENT.pack(segment.sequence, segment.start, segment.count, segment.sampling is not None)
+    scoring = segment.scoring
+    flags = (segment.sampling is not None) * _IS_SAMPLED | (scoring is not None) * _IS_SCORED
+    fixed = _SEGMENT.pack(segment.sequence, segment.start, segment.count, flags)
     sampling = b"" if segment.sampling is None else _pack_sampling(segment.sampling)
-    return fixed + pack_integers(segment.new_blocks) + sampling + pack_integers(segment.history)
+    packed = fixed + pack_integers(segment.new_blocks) + sampling + pack_integers(segment.history)
+    return packed if scoring is None else packed + _COUNT.pack(scoring.num_top) + pack_integers(scoring.targets)
 
 
 def _unpack_segment(reader: Reader) -> Segment:
-    sequence, start, count, is_sampled = reader.take(_SEGMENT)
+    sequence, start, count, flags = reader.take(_SEGMENT)
     new_blocks = reader.integers()
-    sampling = _unpack_sampling(reader) if is_sampled else None
-    return Segment(sequence, start, count, new_blocks, sampling, reader.integers())
+    sampling = _unpack_sampling(reader) if flags & _IS_SAMPLED else None
+    history = reader.integers()
+    scoring = _unpack_scoring(reader) if flags & _IS_SCORED else None
+    return Segment(sequence, start, count, new_blocks, sampling, history, scoring)
+
+
+def _unpack_scoring(reader: Reader) -> Scoring:
+    (num_top,) = reader.take(_COUNT)
+    return Scoring(num_top, reader.integers())
 
 
 def _pack_step(message: Step) -> bytes:
@@ -159,7 +187,11 @@ def _pack_tokens(message: Tokens) -> bytes:
     parts = [_STEP.pack(message.lane, message.term, message.step), _COUNT.pack(len(message.tokens))]
     parts += [_TOKEN.pack(sequence, token) for sequence, token in message.tokens]
     parts.append(_COUNT.pack(len(message.logprobs)))
-    return b"".join(parts + [_pack_logprobs(logprobs) for logprobs in message.logprobs])
+    parts += [_pack_logprobs(logprobs) for logprobs in message.logprobs]
+    parts.append(_COUNT.pack(len(message.scored)))
+    for sequence, scores in message.scored:
+        parts += [_SCORED_COUNT.pack(sequence, len(scores)), _pack_all_logprobs(scores)]
+    return b"".join(parts)
 
 
 def _unpack_tokens(header: memoryview, _: memoryview) -> Tokens:
@@ -171,8 +203,13 @@ def _unpack_tokens(header: memoryview, _: memoryview) -> Tokens:
     (num_logprobs,) = reader.take(_COUNT)
     reader.expect(num_logprobs * _FLAG.size)
     logprobs = tuple(_unpack_logprobs(reader) for _ in range(num_logprobs))
+    scored: list[tuple[int, tuple[Logprobs, ...]]] = []
+    (num_scored,) = reader.take(_COUNT)
+    for _place in range(num_scored):
+        sequence, num_scores = reader.take(_SCORED_COUNT)
+        scored.append((sequence, _unpack_all_logprobs(reader, num_scores)))
     reader.end()
-    return Tokens(lane, term, step, pairs, logprobs)  # type: ignore[arg-type]  # a struct's tuple has no length for mypy
+    return Tokens(lane, term, step, pairs, logprobs, tuple(scored))  # type: ignore[arg-type]  # a struct's tuple has no length for mypy
 
 
 def _pack_term(message: Reset | Broken) -> bytes:
@@ -181,17 +218,17 @@ def _pack_term(message: Reset | Broken) -> bytes:
 
 def _pack_submit(message: Submit) -> bytes:
     lists = [pack_integers(numbers) for numbers in (message.prompt, message.generated, message.stop_tokens)]
-    fixed = _SUBMIT.pack(message.request, message.max_tokens, message.priority)
+    fixed = _SUBMIT.pack(message.request, message.max_tokens, message.priority, message.prompt_logprobs)
     return b"".join([fixed, _pack_sampling(message.sampling), *lists])
 
 
 def _unpack_submit(header: memoryview, _: memoryview) -> Submit:
     reader = Reader(header)
-    request, max_tokens, priority = reader.take(_SUBMIT)
+    request, max_tokens, priority, prompt_logprobs = reader.take(_SUBMIT)
     sampling = _unpack_sampling(reader)
     prompt, generated, stop_tokens = reader.integers(), reader.integers(), reader.integers()
     reader.end()
-    return Submit(request, prompt, generated, sampling, max_tokens, stop_tokens, priority)  # type: ignore[arg-type]  # struct knows no bytes
+    return Submit(request, prompt, generated, sampling, max_tokens, stop_tokens, priority, prompt_logprobs)  # type: ignore[arg-type]  # struct knows no bytes
 
 
 def _pack_cancel(message: Cancel) -> bytes:
@@ -213,6 +250,19 @@ def _unpack_emitted(header: memoryview, _: memoryview) -> Emitted:
     logprobs = _unpack_logprobs(reader)
     reader.end()
     return Emitted(request, position, token, FINISHES[finish], logprobs)  # type: ignore[arg-type]  # struct knows no bytes
+
+
+def _pack_scored(message: Scored) -> bytes:
+    fixed = _SCORED.pack(message.request, message.position) + _COUNT.pack(len(message.logprobs))
+    return fixed + _pack_all_logprobs(message.logprobs)
+
+
+def _unpack_scored(header: memoryview, _: memoryview) -> Scored:
+    reader = Reader(header)
+    request, position = reader.take(_SCORED)
+    logprobs = _unpack_all_logprobs(reader, *reader.take(_COUNT))
+    reader.end()
+    return Scored(request, position, logprobs)  # type: ignore[arg-type]  # struct knows no bytes
 
 
 def _pack_returned(message: Returned) -> bytes:
@@ -285,6 +335,7 @@ CODECS: dict[type, Codec] = {
     Returned: Codec(33, _pack_returned, _unpack_returned),
     Refused: Codec(34, _pack_refused, _unpack_refused),
     Load: Codec(35, _pack_load, lambda header, _: Load(*_LOAD.unpack(header))),
+    Scored: Codec(36, _pack_scored, _unpack_scored),
     Source: Codec(40, _pack_source, _unpack_source),
     Parcel: Codec(
         41, lambda message: pack_bytes(message.head) + _PARCEL.pack(message.offset, message.stamp), _unpack_parcel

@@ -9,7 +9,7 @@ long.
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-WIRE_VERSION = 3
+WIRE_VERSION = 4
 
 
 class DType(IntEnum):
@@ -154,6 +154,15 @@ class Logprobs:
     top: tuple[tuple[int, float], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """What the model thought of tokens that it was given: after each of a segment's first rows, the logprob of the one
+    of `targets` that came next, and the `num_top` likeliest."""
+
+    num_top: int
+    targets: tuple[int, ...]
+
+
 @dataclass(slots=True)
 class Segment:
     """`count` tokens of one sequence from position `start` on.
@@ -162,7 +171,7 @@ class Segment:
     position 0: what is before lies in the cache already, in the first of its new blocks (a prefix that others had).
     `sampling` is set where the segment ends at the sequence's last known token, so that the last stage draws the next
     one. `history` are the sequence's tokens that the last stage has not been told yet, up to start + count, where its
-    sampling needs them; else empty.
+    sampling needs them; else empty. `scoring` is set where logprobs of the prompt's own tokens are wanted.
     """
 
     sequence: int
@@ -171,6 +180,7 @@ class Segment:
     new_blocks: tuple[int, ...]
     sampling: Sampling | None
     history: tuple[int, ...] = ()
+    scoring: Scoring | None = None
 
 
 @dataclass(slots=True)
@@ -194,7 +204,8 @@ class Step:
 class Tokens:
     """The last stage has finished a step: (sequence, token) for each segment that asked for a sample.
 
-    `logprobs` is empty, or has one for each of the tokens (None where nobody asked).
+    `logprobs` is empty, or has one for each of the tokens (None where nobody asked). `scored`: for each segment with
+    targets the sequence and theirs.
     """
 
     lane: int
@@ -202,6 +213,7 @@ class Tokens:
     step: int
     tokens: tuple[tuple[int, int], ...]
     logprobs: tuple[Logprobs | None, ...] = ()
+    scored: tuple[tuple[int, tuple[Logprobs, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +239,9 @@ class Broken:
 class Submit:
     """Continue this request. `generated` are tokens that were emitted before (facts); `max_tokens` counts them too.
 
-    Of those that wait, the highest `priority` is admitted first, and the lowest is put back first.
+    Of those that wait, the highest `priority` is admitted first, and the lowest is put back first. `prompt_logprobs`:
+    -1, else how many of the likeliest tokens are told beside each of the prompt's own, all of them before the first
+    new token.
     """
 
     request: bytes
@@ -237,6 +251,7 @@ class Submit:
     max_tokens: int
     stop_tokens: tuple[int, ...]
     priority: int = 0
+    prompt_logprobs: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +270,15 @@ class Emitted:
     token: int
     finish: str
     logprobs: Logprobs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Of the prompt's tokens from number `position` on, whose first (0) has none. What was told may come again."""
+
+    request: bytes
+    position: int
+    logprobs: tuple[Logprobs, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +366,6 @@ Greeting = Challenge | Hello | Welcome
 LifeMessage = Ping | Pong
 ExpertMessage = Dispatch | Result | NotHere
 LaneMessage = Step | Tokens | Reset | Broken
-RequestMessage = Submit | Cancel | Emitted | Returned | Refused | Load
+RequestMessage = Submit | Cancel | Emitted | Scored | Returned | Refused | Load
 ParcelMessage = Source | Parcel | Fetched
 Message = Greeting | LifeMessage | ExpertMessage | LaneMessage | RequestMessage | ParcelMessage

@@ -1,4 +1,4 @@
-from moe_wire.messages import Sampling, Segment, Submit
+from moe_wire.messages import Sampling, Scoring, Segment, Submit
 from moe_worker.protocol.draft import Draft
 from moe_worker.protocol.pool import BlockPool
 from moe_worker.protocol.sequence import Sequence
@@ -52,6 +52,20 @@ def test_a_segment_says_what_is_new_and_asks_for_a_sample_at_the_end() -> None:
     assert first.segments == [Segment(1, 0, 4, blocks, None)]
     assert second.segments == [Segment(1, 4, 2, (), how, (100, 101, 102, 103, 104, 105))]
     assert (first.tokens, second.tokens) == ([[100, 101, 102, 103]], [[104, 105]])
+
+
+def test_each_chunk_asks_for_the_prompt_s_logprobs_that_it_can_tell() -> None:
+    pool = BlockPool(8)
+    prompt = tuple(range(100, 106))
+    one = Sequence(Submit(bytes(16), prompt, (7,), Sampling(), 9, (), prompt_logprobs=2), connection=1)
+    one.number, one.blocks = 1, [pool.take(), pool.take()]
+    drafts = [Draft(room, SIZE, pool) for room in (4, 1, 2)]
+    for draft in drafts:
+        draft.take(one)
+    told = [draft.segments[0].scoring for draft in drafts]
+    assert told == [Scoring(2, (101, 102, 103, 104)), Scoring(2, (105,)), None]
+    assert [one.count_scored(count) for count in (4, 1)] == [1, 5]
+    assert not one.is_scored
 
 
 def test_a_block_is_known_from_the_step_on_that_fills_it() -> None:

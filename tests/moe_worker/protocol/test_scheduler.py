@@ -146,6 +146,19 @@ def test_a_prefix_that_was_computed_is_shared_but_for_the_block_of_the_last_toke
     assert (plan.tokens_admitted, plan.tokens_found) == (4 + 7 + 4, 4 + 2)
 
 
+def test_who_wants_its_prompt_s_logprobs_computes_it_and_leaves_it_to_others() -> None:
+    one = scheduler()
+    first, second = (Sequence(Submit(bytes([n]) * 16, (1, 2, 3, 4, 5), (), Sampling(), 9, (), 0, wanted), 1)
+                     for n, wanted in ((1, 0), (2, 0)))  # fmt: skip
+    third = Sequence(Submit(b"3" * 16, (1, 2, 3, 4, 5), (), Sampling(), 9, ()), 1)
+    for each in (first, second, third):
+        one.add(each)
+        one.form()
+        one.remove(each)
+    assert one.tokens_admitted == 15
+    assert one.tokens_found == 4
+
+
 def test_a_prefix_outlives_its_sequence_and_ends_with_the_life() -> None:
     plan = scheduler(num_blocks=16)
     for name, start in ((1, 0), (2, 4)):

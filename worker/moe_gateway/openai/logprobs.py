@@ -12,7 +12,7 @@ def completion_logprobs(scores: Sequence[TokenScore]) -> CompletionLogprobs:
         text_offset=[score.offset for score in scores],
         token_logprobs=[score.logprob for score in scores],
         tokens=[_name(score.token) for score in scores],
-        top_logprobs=[_top(score) for score in scores],
+        top_logprobs=[None if score.logprob is None else _top(score, score.logprob) for score in scores],
     )
 
 
@@ -28,15 +28,16 @@ def chat_logprobs(scores: Sequence[TokenScore]) -> ChatLogprobs:
             ],
         )
         for score in scores
+        if score.logprob is not None
     ]
     return ChatLogprobs(content=content, refusal=None)
 
 
-def _top(score: TokenScore) -> dict[str, float]:
+def _top(score: TokenScore, logprob: float) -> dict[str, float]:
     """By name; where two tokens have one name, the likelier one's."""
     top: dict[str, float] = {}
-    for token, logprob in (*score.top, (score.token, score.logprob)) if score.top else ():
-        top.setdefault(_name(token), logprob)
+    for token, value in (*score.top, (score.token, logprob)) if score.top else ():
+        top.setdefault(_name(token), value)
     return top
 
 

@@ -157,8 +157,6 @@ class CompletionRequest(GenerationRequest):
             raise ValueError(f"best_of={self.best_of} is less than n={self.n}; send best_of of at least n")
         if self.stream and self.num_tried > self.num_shown:
             raise ValueError("best_of over n cannot be streamed: the best is known at the end; leave out one of them")
-        if self.echo and self.logprobs is not None:
-            raise ValueError("echo with logprobs is not supported: the prompt has none here; leave out one of them")
         return self
 
     def _limits(self) -> dict[str, list[Any]]:

@@ -21,12 +21,14 @@ class Usage(ResponseModel):
 
 
 class CompletionLogprobs(ResponseModel):
-    """One entry a token in each list; `text_offset` is in characters of the choice's text."""
+    """One entry a token in each list; `text_offset` is in characters of the choice's text. The first token
+    of a prompt has no logprobs.
+    """
 
     text_offset: list[int]
-    token_logprobs: list[float]
+    token_logprobs: list[float | None]
     tokens: list[str]
-    top_logprobs: list[dict[str, float]]
+    top_logprobs: list[dict[str, float] | None]
 
 
 class TopLogprob(ResponseModel):

@@ -96,5 +96,10 @@ def sampled_rows(batch: Batch) -> torch.Tensor:
         row += segment.count
         if segment.sampling is not None:
             ends.append(row - 1)
-    ends += [0] * (MIN_ROWS - len(ends))
-    return batch.x.index_select(0, torch.tensor(ends, device=batch.x.device))
+    return padded_rows(batch, ends)
+
+
+def padded_rows(batch: Batch, rows: Sequence[int]) -> torch.Tensor:
+    """These rows of the residual stream, padded: [max(rows, MIN_ROWS), hidden]."""
+    filled = [*rows, *[0] * (MIN_ROWS - len(rows))]
+    return batch.x.index_select(0, torch.tensor(filled, device=batch.x.device))

@@ -4,14 +4,15 @@ Knows its layers, the experts it was told to load and the lanes it was told to o
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from moe_wire.messages import Payload, Segment
+from moe_wire.messages import Logprobs, Payload, Segment
 from moe_worker.device.base import Device
 from moe_worker.model.attention import attend
-from moe_worker.model.batch import Batch, add_answers, dispatch, make_batch, sampled_rows
+from moe_worker.model.batch import Batch, add_answers, dispatch, make_batch, padded_rows, sampled_rows
 from moe_worker.model.blocks import MIN_ROWS
 from moe_worker.model.checkpoint import Checkpoint
 from moe_worker.model.declared import check_declared
@@ -22,11 +23,13 @@ from moe_worker.model.feed_forward import FeedForward
 from moe_worker.model.kv import LaneCache
 from moe_worker.model.loader import ExpertLoader
 from moe_worker.model.rotary import make_rotation
-from moe_worker.model.sampling import sample
+from moe_worker.model.sampling import sample, score
 from moe_worker.protocol.compute import Routed, Sampled
 from moe_worker.protocol.settings import Settings
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SCORED_AT_ONCE = 64
+"""Rows of a prompt: of 150,000 logits each they are 38 MB, and twice that in double precision."""
 
 
 class Engine:
@@ -129,14 +132,15 @@ class Engine:
     def finish(self, batch: Batch) -> Payload | Sampled:
         if not self.settings.is_last:
             return self._device.rows_out(batch.x, [batch.num_rows])[0]
+        scored = self._score(batch)
         wanted = [(segment, segment.sampling) for segment in batch.segments if segment.sampling is not None]
         if not wanted:
-            return Sampled(())
+            return Sampled((), scored=scored)
         positions = [segment.start + segment.count for segment, _ in wanted]
         histories = [batch.cache.history(segment.sequence) for segment, _ in wanted]
         tokens, logprobs = sample(self.logits(batch), [sampling for _, sampling in wanted], positions, histories)
         named = tuple((segment.sequence, token) for (segment, _), token in zip(wanted, tokens, strict=True))
-        return Sampled(named, tuple(logprobs) if any(logprobs) else ())
+        return Sampled(named, tuple(logprobs) if any(logprobs) else (), scored)
 
     @torch.inference_mode()
     def logits(self, batch: Batch) -> torch.Tensor:
@@ -144,6 +148,22 @@ class Engine:
         assert self._head is not None, f"stage {self.settings.stage} is not the last"
         wanted = sum(segment.sampling is not None for segment in batch.segments)
         return self._head.logits(sampled_rows(batch))[:wanted]
+
+    def _score(self, batch: Batch) -> tuple[tuple[int, tuple[Logprobs, ...]], ...]:
+        """Of the prompts' own tokens, a few rows of the vocabulary's width at a time."""
+        assert self._head is not None, f"stage {self.settings.stage} is not the last"
+        scored, row = [], 0
+        for segment in batch.segments:
+            scoring = segment.scoring
+            if scoring is not None:
+                told: list[Logprobs] = []
+                for first in range(0, len(scoring.targets), SCORED_AT_ONCE):
+                    part = replace(scoring, targets=scoring.targets[first : first + SCORED_AT_ONCE])
+                    rows = padded_rows(batch, range(row + first, row + first + len(part.targets)))
+                    told += score(self._head.logits(rows)[: len(part.targets)], part)
+                scored.append((segment.sequence, tuple(told)))
+            row += segment.count
+        return tuple(scored)
 
     def load(self, expert: int) -> None:
         self._loader.load(expert)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy
 import torch
 
-from moe_wire.messages import Logprobs, Sampling
+from moe_wire.messages import Logprobs, Sampling, Scoring
 
 _FEW = 256  # a draw seldom falls beyond the likeliest; sorting a whole vocabulary takes milliseconds
 
@@ -38,6 +38,12 @@ def sample(
         if sampling.logprobs >= 0:
             logprobs[index] = _logprobs(row, tokens[index], sampling.logprobs)
     return tokens, logprobs
+
+
+def score(logits: torch.Tensor, scoring: Scoring) -> list[Logprobs]:
+    """What rows of logits [targets, vocab] say of the tokens that came after them."""
+    rows = logits.double().cpu()
+    return [_logprobs(row, token, scoring.num_top) for row, token in zip(rows, scoring.targets, strict=True)]
 
 
 def uniform(seed: int, position: int) -> float:

@@ -20,11 +20,13 @@ Batch = Any
 class Sampled:
     """(sequence, token) for each segment that asked for a sample, in the order of the segments.
 
-    `logprobs` is empty, or has one for each of the tokens (None where nobody asked).
+    `logprobs` is empty, or has one for each of the tokens (None where nobody asked). `scored`: the sequence of each
+    segment with targets, and theirs.
     """
 
     tokens: tuple[tuple[int, int], ...]
     logprobs: tuple[Logprobs | None, ...] = ()
+    scored: tuple[tuple[int, tuple[Logprobs, ...]], ...] = ()
 
 
 @dataclass(slots=True)  # not frozen: made for every sub-batch

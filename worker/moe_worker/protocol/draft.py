@@ -56,7 +56,8 @@ class Draft:
         sequence.scheduled = end
         sampling = sequence.sampling if end == len(sequence.tokens) else None
         history = sequence.tell() if sampling is not None and sampling.needs_history else ()
-        self.segments.append(Segment(sequence.number, start, count, new_blocks, sampling, history))
+        scoring = sequence.scoring(start, end) if sequence.is_scored else None
+        self.segments.append(Segment(sequence.number, start, count, new_blocks, sampling, history, scoring))
         self.tokens.append(sequence.tokens[start:end])
         self._keep(sequence, start // self._block_size, end // self._block_size)
 

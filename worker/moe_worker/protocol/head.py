@@ -10,7 +10,7 @@ accepted a higher term and says so; then it returns its requests. A gateway take
 both emit is one token.
 """
 
-from moe_wire.messages import DType, Emitted, Logprobs, Payload, Returned, Step, Submit, Tokens
+from moe_wire.messages import DType, Emitted, Logprobs, Payload, Returned, Scored, Step, Submit, Tokens
 from moe_worker.protocol.lane import Lane
 from moe_worker.protocol.limits import refusal
 from moe_worker.protocol.links import Links
@@ -137,6 +137,8 @@ class Head:
         self._finished_steps += 1
         self._may_form = True
         self._has_progressed = True
+        for number, scores in message.scored:
+            self._tell(number, scores)
         logprobs = message.logprobs or (None,) * len(message.tokens)
         for (number, token), logprob in zip(message.tokens, logprobs, strict=True):
             self._emit(number, token, logprob)
@@ -182,6 +184,13 @@ class Head:
         self._links.reply(sequence.connection, Emitted(sequence.request, position, token, finish, logprobs))
         if finish:
             self._drop(sequence)
+
+    def _tell(self, number: int, scores: tuple[Logprobs, ...]) -> None:
+        """What the model thought of the prompt; before the token that comes after it, which may be in the same step."""
+        sequence = self._scheduler.running(number)
+        if sequence is not None:
+            position = sequence.count_scored(len(scores))
+            self._links.reply(sequence.connection, Scored(sequence.request, position, scores))
 
     def _drop(self, sequence: Sequence) -> None:
         """Its blocks are available at once; tokens still to come for it fall through."""

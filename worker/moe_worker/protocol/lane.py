@@ -209,7 +209,7 @@ class Lane:
         if isinstance(outcome, Payload):
             message = Step(step.lane, step.term, step.step, step.segments, step.freed, outcome, step.packed)
         else:
-            message = Tokens(step.lane, step.term, step.step, outcome.tokens, outcome.logprobs)
+            message = Tokens(step.lane, step.term, step.step, outcome.tokens, outcome.logprobs, outcome.scored)
         self._links.send(self._next_seat, message)
 
     def _accept(self, term: int, connection: ConnectionId) -> None:

@@ -76,6 +76,10 @@ class Scheduler:
             sequence.tokens.append(token)
         return sequence
 
+    def running(self, number: int) -> Sequence | None:
+        """The running sequence of that number; None where it names none (any more)."""
+        return self._running.get(number)
+
     def restart(self) -> None:
         """The lane's caches are empty: everything waits again, in order, and nothing is shared or kept."""
         for sequence in list(self._running.values()):
@@ -163,7 +167,11 @@ class Scheduler:
         return self._last_number > last_number
 
     def _sharable(self, sequence: Sequence) -> list[bytes]:
-        """Names of the blocks before the one with its last token, which must be computed: its logits are wanted."""
+        """Names of the blocks before the one with its last token, which must be computed: its logits are wanted. None
+        where those of the whole prompt are.
+        """
+        if sequence.is_scored:
+            return []
         return sequence.block_names(self._block_size)[: (len(sequence.tokens) - 1) // self._block_size]
 
     def _comes_soon(self, sequence: Sequence, num_found: int) -> bool:

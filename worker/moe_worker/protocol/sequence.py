@@ -1,6 +1,6 @@
 """One request at its lane's head: what it wants, the tokens it has, and how much of them the lane's cache holds."""
 
-from moe_wire.messages import Sampling, Submit
+from moe_wire.messages import Sampling, Scoring, Submit
 from moe_worker.protocol import prefixes
 from moe_worker.protocol.transport import ConnectionId
 
@@ -10,7 +10,8 @@ class Sequence:
     done.
 
     `blocks` are its KV blocks in order of position, the first `num_announced` of them known to the other ranks; the
-    last stage knows the first `num_told` tokens where the sampling needs them.
+    last stage knows the first `num_told` tokens where the sampling needs them. `prompt_logprobs`: how many of the
+    likeliest are told beside each of the prompt's tokens, -1 for none; the first `num_scored` have theirs.
     `number` names it in the lane while it runs; every admission gives a new one, so tokens for an earlier life of it
     fall through. `order` is its place among all of the lane, lower going first; the scheduler gives it once.
     """
@@ -22,10 +23,12 @@ class Sequence:
         "max_tokens",
         "num_announced",
         "num_prompt",
+        "num_scored",
         "num_told",
         "number",
         "order",
         "priority",
+        "prompt_logprobs",
         "request",
         "sampling",
         "scheduled",
@@ -42,6 +45,8 @@ class Sequence:
         self.max_tokens = submit.max_tokens
         self.stop_tokens = frozenset(submit.stop_tokens)
         self.priority = submit.priority
+        self.prompt_logprobs = submit.prompt_logprobs if self.num_prompt > 1 else -1
+        self.num_scored = 1
         self.order = (0, 0)
         self.number = 0
         self.scheduled = 0
@@ -54,6 +59,11 @@ class Sequence:
     def num_pending(self) -> int:
         """Tokens that no step has taken yet."""
         return len(self.tokens) - self.scheduled
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether its prompt's logprobs are wanted still: they come of computing it, not of what the cache holds."""
+        return self.prompt_logprobs >= 0
 
     @property
     def num_generated(self) -> int:
@@ -76,9 +86,22 @@ class Sequence:
         start, self.num_told = self.num_told, len(self.tokens)
         return tuple(self.tokens[start:])
 
+    def scoring(self, start: int, end: int) -> Scoring | None:
+        """Of the prompt's tokens that follow those from `start` up to `end`."""
+        targets = self.tokens[start + 1 : min(end + 1, self.num_prompt)] if self.is_scored else ()
+        return Scoring(self.prompt_logprobs, tuple(targets)) if targets else None
+
+    def count_scored(self, count: int) -> int:
+        """So many more have their logprobs; the position of the first of them. Nobody wants them twice."""
+        first, self.num_scored = self.num_scored, self.num_scored + count
+        if self.num_scored == self.num_prompt:
+            self.prompt_logprobs = -1
+        return first
+
     def forget_progress(self) -> None:
         """Back to its tokens alone: everything else is computed again."""
         self.number = 0
+        self.num_scored = 1
         self.scheduled = 0
         self.blocks = []
         self.num_announced = 0
