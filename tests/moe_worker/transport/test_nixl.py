@@ -111,8 +111,8 @@ def test_a_false_word_about_parcels_ends_the_connection_and_nothing_is_delivered
     net.until(lambda: arrived(b) == [dispatch(2, 1 << 12)])
 
 
-def test_a_parcel_that_cannot_be_read_in_time_ends_the_connection(net: Net) -> None:
-    """Nothing waits at the sender, so it does not take part in the fetch."""
+def test_a_parcel_that_is_not_there_ends_the_connection(net: Net) -> None:
+    """At the latest when its time is over: nothing waits at the sender, which may take no part in the fetch."""
     a, b = connected_pair(net)
     a.transport.send(1, Parcel(HEAD, 0, 7))
     net.until(lambda: bool(nixl(b).incoming.fetching() or a.told(Lost)))
