@@ -33,7 +33,10 @@ SCORED_AT_ONCE = 64
 
 
 class Engine:
-    """The stage that `settings` names of a checkpoint. Experts come with `load`, one by one, all else with `open`."""
+    """The stage that `settings` names of a checkpoint. Experts come with `load`, one by one, all else with `open`.
+
+    Whoever drives it does so in torch's inference mode: to enter it at every call costs as much as a product.
+    """
 
     def __init__(self, *, family: Family, checkpoint: Checkpoint, device: Device, settings: Settings) -> None:
         self.config = family.config
@@ -86,7 +89,6 @@ class Engine:
         """For accounting: how many of the lane's blocks its sequences have."""
         return self._lanes[lane].blocks_in_use
 
-    @torch.inference_mode()
     def begin(
         self, lane: int, segments: Sequence[Segment], tokens: Sequence[Sequence[int]] | None, hidden: Payload | None
     ) -> Batch:
@@ -96,7 +98,6 @@ class Engine:
         x = self._embed(tokens) if hidden is None else self._device.rows_in([hidden], MIN_ROWS)
         return make_batch(cache, segments, x, self._rotation, self._windows)
 
-    @torch.inference_mode()
     def attend(self, batch: Batch, layer: int) -> list[Routed]:
         weights = self._layers[layer]
         self._attend(batch, layer - self.settings.first_layer, weights)
@@ -113,14 +114,12 @@ class Engine:
         base = layer * self.config.experts
         return [Routed(base + expert, payload) for expert, payload in zip(sent.experts, payloads, strict=True)]
 
-    @torch.inference_mode()
     def expert(self, expert: int, rows: Sequence[Payload]) -> list[Payload]:
         self._device.check()
         network = self._loader.held(expert)
         answers = network(self._device.rows_in(rows, network.min_rows))
         return self._device.rows_out(answers, [payload.num_rows for payload in rows])
 
-    @torch.inference_mode()
     def combine(self, batch: Batch, layer: int, answers: Mapping[int, Payload]) -> None:
         sent, base = batch.dispatched, layer * self.config.experts
         if sent is None:
@@ -128,7 +127,6 @@ class Engine:
             return
         add_answers(batch, self._device.rows_in([answers[base + expert] for expert in sent.experts], 1))
 
-    @torch.inference_mode()
     def finish(self, batch: Batch) -> Payload | Sampled:
         if not self.settings.is_last:
             return self._device.rows_out(batch.x, [batch.num_rows])[0]
@@ -142,7 +140,6 @@ class Engine:
         named = tuple((segment.sequence, token) for (segment, _), token in zip(wanted, tokens, strict=True))
         return Sampled(named, tuple(logprobs) if any(logprobs) else (), scored)
 
-    @torch.inference_mode()
     def logits(self, batch: Batch) -> torch.Tensor:
         """[samples, vocab] of the segments that want a token; only in the last stage."""
         assert self._head is not None, f"stage {self.settings.stage} is not the last"
