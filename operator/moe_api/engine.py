@@ -25,6 +25,9 @@ class EngineSpec(SpecModel):
     """Tokens in one step of a lane at most; longer prompts are cut into chunks."""
     max_steps_in_flight: int = Field(default=4, ge=1, le=64)
     """Steps of one lane that are under way at the same time at most."""
+    max_waiting: int = Field(default=256, ge=1, le=65536)
+    """Requests that may wait for KV cache in one lane; one more is refused with 429 where no other lane has room. A
+    stream that has begun is never refused."""
     max_sequence_length: int = Field(default=2048, ge=2, le=16777216)
     """Tokens of prompt and completion together at most; must fit into one lane's blocks."""
     transport: Literal["tcp", "nixl"] = "tcp"

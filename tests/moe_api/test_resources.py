@@ -26,6 +26,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "blocksPerLane": 256,
         "lanesPerRank": 3,
         "maxStepTokens": 256,
+        "maxWaiting": 256,
         "maxStepsInFlight": 4,
         "maxSequenceLength": 2048,
         "transport": "tcp",
