@@ -185,7 +185,9 @@ class MoEStageSpec(SpecModel):
     paused: PauseSpec | None = None
     """Set while the breaker is open."""
     draining_lanes: list[int] = Field(default_factory=list)
-    """On the first stage: lanes that some stage of the replica is about to move, so no new request is given to them."""
+    """On the first stage: lanes that some stage of the replica is about to move, or has no rank for, so that no new
+    request is given to them.
+    """
     drill: StageDrillSpec | None = None
     """A failure that is being rehearsed."""
     loads_every_seconds: float = Field(default=600, ge=1, le=86400)

@@ -84,6 +84,20 @@ async def test_in_a_storm_nothing_moves_until_a_person_says_so() -> None:
     assert "BreakerClosed: failed GPUs are acted on again" in await world.events()
 
 
+async def test_the_first_stage_is_told_of_lanes_that_another_has_no_rank_for_until_it_has() -> None:
+    world = await settled(World(lambda spec: spec.update(engine={"lanesPerRank": 1}, failover={"breakerShare": 1})))
+    place = await place_of(world, "small-r0-s01", 5)
+    world.bad_gpus[place] = "XID 79"
+    await world.settle()
+    assert [lane.rank for lane in (await world.stage("small-r0-s01")).spec.lanes] == [4, None, 6, 7]
+    assert (await world.stage("small-r0-s00")).spec.draining_lanes == [1]
+
+    del world.bad_gpus[place]
+    await world.settle()
+    assert [lane.rank for lane in (await world.stage("small-r0-s01")).spec.lanes] == [4, 5, 6, 7]
+    assert (await world.stage("small-r0-s00")).spec.draining_lanes == []
+
+
 async def test_a_host_that_nobody_hears_is_left_and_hosts_again_when_it_is_heard() -> None:
     world = await settled(World(two_pods_a_stage_that_move_at_once))
     pods = sorted(pod["metadata"]["uid"] for pod in await world.pods())

@@ -45,11 +45,13 @@ def drain(
 
 
 def draining_lanes(first: MoEStage, stages: Iterable[MoEStage]) -> list[int]:
-    """The lanes that some stage of the replica is about to move, where `first` is its first stage; else none."""
+    """The lanes that some stage of the replica is about to move, or has no rank for, where `first` is its first stage;
+    else none.
+    """
     if first.spec.stage != 0:
         return []
     ring = (stage.spec for stage in stages if stage.spec.replica == first.spec.replica)
-    return sorted({lane.lane for spec in ring for lane in spec.lanes if lane.leaving_since is not None})
+    return sorted({lane.lane for spec in ring for lane in spec.lanes if lane.leaving_since or lane.rank is None})
 
 
 def _left_at(spec: MoEStageSpec, seated: LaneSeat, wanted: LaneSeat, now: datetime) -> datetime | None:

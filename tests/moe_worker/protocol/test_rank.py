@@ -256,6 +256,27 @@ def test_a_head_that_moves_away_returns_its_requests() -> None:
     assert rank.core.status().blocks_used == 0
 
 
+def test_requests_of_a_lane_that_a_later_stage_has_no_rank_for_are_returned_once_that_is_known() -> None:
+    rank = Rank()
+    rank.go_live()
+    rank.hear(GATEWAY, submit())
+    rank.told(around(stage_view(0), stage_view(1, epoch=2, lanes={0: None, 1: 2})))
+    assert rank.transport.take_replied() == []
+    rank.told(around(stage_view(0, epoch=2, draining=frozenset({0})), stage_view(1, epoch=2, lanes={0: None, 1: 2})))
+    reason = "the lane is about to move, or has no rank in some stage"
+    assert rank.transport.take_replied() == [(GATEWAY, Returned(REQUEST, reason))]
+    assert rank.core.status().blocks_used == 0
+
+
+def test_a_draining_lane_that_lives_ends_its_requests() -> None:
+    rank = Rank()
+    rank.go_live()
+    rank.hear(GATEWAY, submit())
+    rank.told(around(stage_view(0, epoch=2, draining=frozenset({0})), stage_view(1)))
+    assert rank.transport.take_replied() == []
+    assert rank.core.status().requests == 1
+
+
 def test_cancel_and_a_lost_gateway_free_everything_at_once() -> None:
     for end in (Arrived(GATEWAY, Cancel(REQUEST)), ConnectionClosed(GATEWAY)):
         rank = Rank()

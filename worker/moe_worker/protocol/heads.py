@@ -60,11 +60,17 @@ class Heads:
             self._heads.pop(number).return_all("the lane has moved to another rank")
 
     def take_up(self, lanes: Iterable[Lane], epoch: int, draining: Set[int] = frozenset()) -> None:
-        """Head these lanes, which the first stage's layout of this epoch seats here."""
+        """Head these lanes, which the first stage's layout of this epoch seats here.
+
+        What waits in a draining lane that does not live is returned: some stage may have no rank for the lane.
+        """
         self._epoch, self._draining = epoch, draining
         for lane in lanes:
-            if lane.lane not in self._heads:
+            head = self._heads.get(lane.lane)
+            if head is None:
                 self._start(lane)
+            elif lane.lane in draining and not head.is_live:
+                head.return_all("the lane is about to move, or has no rank in some stage")
 
     def on_broken(self, lane: Lane, term: int) -> None:
         """A term of the lane is broken, or a higher one than its own is known."""
