@@ -144,6 +144,10 @@ class GatewaySpec(SpecModel):
     """Choices that one gateway pod has under way at most; more are told to try again (429)."""
     request_seconds: float = Field(default=600, gt=0, le=86400)
     """How long one answer may take."""
+    streams_per_lane: int = Field(default=1, ge=1, le=256)
+    """So many requests with short prompts go to one lane before another is opened; 1 spreads them over all lanes. Fewer
+    lanes in use cost fewer messages a token, and one lost GPU breaks into more requests at a time.
+    """
     drain_seconds: int = Field(default=25, ge=5, le=3600)
     """How long a gateway pod that is being stopped goes on with the answers that it has begun."""
 

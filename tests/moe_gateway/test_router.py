@@ -57,6 +57,30 @@ def test_requests_spread_evenly_over_lanes(lanes: list[int], num_requests: int, 
     assert max(per_lane) - min(per_lane) <= 1
 
 
+@settings(deadline=None)
+@given(st.integers(1, 8), st.integers(0, 60), st.integers(2, 5), st.integers(0, 100))
+def test_no_lane_is_opened_before_those_that_are_have_their_pack(
+    lanes: int, num_requests: int, pack: int, first: int
+) -> None:
+    placed: Counter[HeadKey] = Counter()
+    for _ in range(num_requests):
+        key = choose([load(r, placed[load(r).key]) for r in range(lanes)], first=first, streams_per_lane=pack)
+        assert key is not None
+        placed[key] += 1
+    rounds, rest = divmod(num_requests, lanes * pack)
+    full, begun = divmod(rest, pack)
+    more = [pack] * full + [begun] + [0] * lanes
+    assert sorted((placed[load(r).key] for r in range(lanes)), reverse=True) == [
+        rounds * pack + more[r] for r in range(lanes)
+    ]
+
+
+def test_packs_begin_in_the_replica_that_has_less_to_do() -> None:
+    loads = [load(0, 3), load(1), load(0, 2, replica=1), load(1, replica=1)]
+    assert choose(loads, streams_per_lane=4) == loads[2].key
+    assert choose(loads, streams_per_lane=2) == loads[3].key
+
+
 def prefix(number: int) -> bytes:
     found = prefix_of([number] * PREFIX_TOKENS)
     assert found is not None

@@ -41,6 +41,7 @@ def test_the_pod_is_known_by_its_name() -> None:
 def test_limits_and_keys_are_optional() -> None:
     settings = read_settings(LEAST)
     assert (settings.api_keys, settings.max_choices, settings.request_seconds) == (None, 1024, 600)
-    told = {"MOE_API_KEYS": "/keys", "MOE_MAX_CHOICES": "7", "MOE_REQUEST_SECONDS": "0.5"}
+    told = {"MOE_API_KEYS": "/keys", "MOE_MAX_CHOICES": "7", "MOE_REQUEST_SECONDS": "0.5", "MOE_STREAMS_PER_LANE": "4"}
     settings = read_settings({**LEAST, **told})
     assert (settings.api_keys, settings.max_choices, settings.request_seconds) == (Path("/keys"), 7, 0.5)
+    assert (read_settings(LEAST).streams_per_lane, settings.streams_per_lane) == (1, 4)

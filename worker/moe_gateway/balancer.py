@@ -25,12 +25,21 @@ _OVERLOADED = "overloaded"
 class Balancer:
     """The live requests of this gateway and the connected heads."""
 
-    def __init__(self, *, hold_seconds: float, now: Callable[[], float], metrics: Metrics, first: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        hold_seconds: float,
+        now: Callable[[], float],
+        metrics: Metrics,
+        first: int = 0,
+        streams_per_lane: int = 1,
+    ) -> None:
         self.counts = Counts()
         self._metrics = metrics
         self._hold_seconds = hold_seconds
         self._now = now
         self._first = first
+        self._streams_per_lane = streams_per_lane
         self._heads: dict[HeadKey, Head] = {}
         self._places: dict[Generation, Place] = {}
 
@@ -216,7 +225,13 @@ class Balancer:
         """Submit to the best head there is, or leave it waiting."""
         if place.not_before > self._now():
             return
-        key = choose(self._loads(place), avoid=place.avoid, first=self._first, prefix=place.prefix)
+        key = choose(
+            self._loads(place),
+            avoid=place.avoid,
+            first=self._first,
+            prefix=place.prefix,
+            streams_per_lane=self._streams_per_lane,
+        )
         if key is None:
             return
         generation, head = place.generation, self._heads[key]

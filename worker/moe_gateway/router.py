@@ -1,5 +1,6 @@
 """Which lane's head takes a request: the one that most likely has its prompt's beginning in its cache, while that one
-is not overloaded; else the one with the least outstanding per lane. Pure, so that several gateways choose alike.
+is not overloaded; else the one with the least outstanding per lane, in packs where that is asked for. Pure, so that
+several gateways choose alike.
 """
 
 import hashlib
@@ -48,13 +49,15 @@ def choose(
     avoid: Set[HeadKey] = frozenset(),
     first: int = 0,
     prefix: bytes | None = None,
+    streams_per_lane: int = 1,
 ) -> HeadKey | None:
     """The head for the next request, or None when there is none.
 
     A head whose lanes are all about to move is taken only if there is no other, and those of `avoid` (they have just
     returned the request) only then. `first` says where among equals the choice begins, so that several gateways do not
     all begin with the same lane. A `prefix` ranks the heads in an order of its own, in which the loss of one moves no
-    other (rendezvous hashing).
+    other (rendezvous hashing). Without one a lane that has been opened gets `streams_per_lane` before the next, in the
+    replica that has least to do.
     """
     if not loads:
         return None
@@ -64,8 +67,17 @@ def choose(
         most = min(load.per_lane for load in candidates) + MOST_AHEAD
         return max((load.key for load in candidates if load.per_lane <= most), key=lambda key: _affinity(prefix, key))
     num = len(candidates)
-    rotated = (candidates[(first + index) % num] for index in range(num))
+    rotated = [candidates[(first + index) % num] for index in range(num)]
+    if streams_per_lane > 1:
+        replica = min(rotated, key=lambda load: _per_lane(candidates, load.key.replica)).key.replica
+        inside = [load for load in rotated if load.key.replica == replica]
+        return min(inside, key=lambda load: (load.per_lane // streams_per_lane, -load.per_lane)).key
     return min(rotated, key=lambda load: load.per_lane).key
+
+
+def _per_lane(loads: Sequence[HeadLoad], replica: int) -> float:
+    of_replica = [load for load in loads if load.key.replica == replica]
+    return sum(load.num_outstanding for load in of_replica) / max(1, sum(load.num_lanes for load in of_replica))
 
 
 def _affinity(prefix: bytes, key: HeadKey) -> bytes:

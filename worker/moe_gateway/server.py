@@ -36,7 +36,11 @@ async def serve(settings: Settings, configuration: ApiConfiguration) -> None:
     """Serve until asked to stop. Whatever part fails ends the process, and the kubelet starts it again."""
     metrics = Metrics(settings.served_model)
     balancer = Balancer(
-        hold_seconds=settings.hold_seconds, now=time.monotonic, metrics=metrics, first=random.randrange(1 << 16)
+        hold_seconds=settings.hold_seconds,
+        now=time.monotonic,
+        metrics=metrics,
+        first=random.randrange(1 << 16),
+        streams_per_lane=settings.streams_per_lane,
     )
     metrics.follow(balancer)
     pool = HeadPool(_credentials(settings), balancer)

@@ -28,6 +28,7 @@ class Settings:
     request_seconds: float
     max_sequence_length: int
     max_choices: int
+    streams_per_lane: int
     max_body_bytes: int
 
 
@@ -49,6 +50,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         drain_seconds=_number(env, "MOE_DRAIN_SECONDS", 25),
         request_seconds=_number(env, "MOE_REQUEST_SECONDS", 600, least=0.001),
         max_choices=int(_number(env, "MOE_MAX_CHOICES", 1024)),
+        streams_per_lane=int(_number(env, "MOE_STREAMS_PER_LANE", 1)),
         max_sequence_length=int(_number(env, "MOE_MAX_SEQUENCE_LENGTH", 2048)),
         max_body_bytes=int(_number(env, "MOE_MAX_BODY_BYTES", 4 * 1024 * 1024)),
     )

@@ -97,6 +97,7 @@ def _environment(deployment: MoEDeployment) -> list[Json]:
         "MOE_MAX_SEQUENCE_LENGTH": str(spec.engine.max_sequence_length),
         "MOE_MAX_CHOICES": str(spec.gateway.max_choices),
         "MOE_REQUEST_SECONDS": f"{spec.gateway.request_seconds:g}",
+        "MOE_STREAMS_PER_LANE": str(spec.gateway.streams_per_lane),
     }
     if spec.gateway.api_keys_secret:
         values["MOE_API_KEYS"] = names.API_KEYS_MOUNT
