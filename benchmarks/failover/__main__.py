@@ -45,7 +45,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--example", type=Path, default=Path("examples/reference.yaml"))
     parser.add_argument("--nodes", type=int, default=32)
     parser.add_argument("--gpus-per-node", type=int, default=8)
-    parser.add_argument("--streams", type=int, default=16, help="at a time, default 16: one for each lane")
+    parser.add_argument("--streams", type=int, default=16, help="at a time, default 16")
+    parser.add_argument("--streams-per-lane", type=int, default=4, help="spec.gateway.streamsPerLane, default 4")
     parser.add_argument("--light-streams", type=int, default=2, help="where the machine has room, default 2")
     parser.add_argument("--kills", type=int, default=50, help="by exit and by device together, default 50")
     parser.add_argument("--minutes", type=float, default=22, help="in all: parts begin only in time, default 22")
@@ -58,7 +59,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--keep", action="store_true", help="leave the cluster up")
     parser.add_argument("--report-only", action="store_true", help="measure nothing")
     options = parser.parse_args(arguments)
-    for name in ("streams", "light_streams", "kills", "minutes"):
+    for name in ("streams", "streams_per_lane", "light_streams", "kills", "minutes"):
         if getattr(options, name) <= 0:
             flag = name.replace("_", "-")
             parser.error(f"--{flag} {getattr(options, name):g}: nothing would be measured; give more than 0")
@@ -94,7 +95,7 @@ def measure(options: argparse.Namespace, journal: Journal, mode: str, *, until: 
     """All parts of a mode, on a cluster that is taken down afterwards."""
     prompts = make_prompts()
     wish = Wish(
-        example=patient(options.example, options.out),
+        example=patient(options.example, options.out, options.streams_per_lane),
         nodes=options.nodes,
         gpus_per_node=options.gpus_per_node,
         num_streams=options.streams,

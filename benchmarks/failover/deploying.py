@@ -31,10 +31,13 @@ class Wish:
     seed: int
 
 
-def patient(example: Path, folder: Path) -> Path:
-    """The example with gateways that hold requests for as long as any part may take, in a file of its own."""
+def patient(example: Path, folder: Path, streams_per_lane: int) -> Path:
+    """The example in a file of its own, with gateways that fill lanes in packs of that size, and hold requests for as
+    long as any part may take.
+    """
     resource = yaml.safe_load(example.read_text())
     resource["spec"].setdefault("failover", {})["holdSeconds"] = HOLD_S
+    resource["spec"].setdefault("gateway", {})["streamsPerLane"] = streams_per_lane
     file = folder / "deployment.yaml"
     file.write_text(yaml.safe_dump(resource))
     return file
