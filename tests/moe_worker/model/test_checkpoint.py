@@ -64,7 +64,13 @@ def test_a_missing_folder_or_config_is_named(tmp_path: Path) -> None:
         ({"attention_bias": True}, "attention_bias"),
         ({"use_sliding_window": True}, "use_sliding_window"),
         ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
-        ({"quantization_config": {"quant_method": "fp8"}}, "quantization_config {'quant_method': 'fp8'}"),
+        (
+            {"quantization_config": {"quant_method": "fp8"}},
+            "quant_method 'fp8': this worker reads weights of qwen3_moe",
+        ),
+        ({"quantization_config": {"quant_method": "mxfp4"}}, "quant_method 'mxfp4': this worker reads"),
+        ({"quantization_config": {"load_in_4bit": True}}, "quant_method 'None'"),
+        ({"quantization_config": "int4"}, "that are plain numbers; use a checkpoint without quantization_config"),
         ({"rope_parameters": {"rope_type": "longrope"}}, "rope type 'longrope'"),
         ({"rope_parameters": {"rope_type": "yarn"}}, "yarn needs factor and original_max_position_embeddings"),
     ],
@@ -207,6 +213,11 @@ def test_a_number_too_large_for_the_number_type_is_refused_with_the_type_that_ho
 def test_whole_numbers_are_no_weights(folder: Path) -> None:
     change_tensor(folder, "model.layers.0.mlp.gate.weight", lambda tensor: tensor.to(torch.int8))
     assert refusal(folder).value.endswith("is stored as int8")
+
+
+def test_narrow_numbers_whose_scales_nobody_names_are_no_weights(folder: Path) -> None:
+    change_tensor(folder, "model.layers.0.mlp.gate.weight", lambda tensor: tensor.to(torch.float8_e4m3fn))
+    assert refusal(folder).value.endswith("is stored as float8_e4m3fn")
 
 
 def test_one_file_without_an_index_is_a_checkpoint_too(folder: Path) -> None:

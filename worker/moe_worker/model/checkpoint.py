@@ -15,6 +15,8 @@ from moe_worker.model.errors import CheckpointError
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 COPY_AGAIN = "copy the checkpoint again, whole"
+SMALLEST_BYTES = 2
+"""Of a plain number: narrower ones have scales elsewhere, without which they mean nothing."""
 
 
 class Checkpoint:
@@ -56,7 +58,25 @@ class Checkpoint:
         """The same of tensor[index], where `shape` is the whole tensor's; nothing else of it is read."""
         return self._copy(name, shape, (index,))
 
+    def packed_part(self, name: str, index: int, shape: tuple[int, ...]) -> torch.Tensor:
+        """The bytes of tensor[index] as they are stored, of a tensor of packed numbers."""
+        file, stored = self._stored(name, shape, (index,))
+        if stored.dtype is not torch.uint8:
+            raise CheckpointError(
+                f"{name} in {self.folder / file} is stored as {_word(stored.dtype)}",
+                "packed numbers are stored as uint8",
+                "use the config.json and the safetensors files of one checkpoint",
+            )
+        return torch.empty(stored.shape, dtype=torch.uint8, device=self._device).copy_(stored)
+
     def _copy(self, name: str, shape: tuple[int, ...], index: tuple[int, ...]) -> torch.Tensor:
+        file, stored = self._stored(name, shape, index)
+        copied = torch.empty(stored.shape, dtype=self.dtype, device=self._device).copy_(stored)
+        self._check_numbers(name, file, stored.dtype, copied)
+        return copied
+
+    def _stored(self, name: str, shape: tuple[int, ...], index: tuple[int, ...]) -> tuple[str, torch.Tensor]:
+        """The file and what is mapped of it."""
         file = self._file(name)
         self._check_whole(file)
         try:
@@ -66,9 +86,7 @@ class Checkpoint:
         except SafetensorError as error:
             raise self._unreadable(file, error) from error
         self.bytes_read += stored.nbytes
-        copied = torch.empty(stored.shape, dtype=self.dtype, device=self._device).copy_(stored)
-        self._check_numbers(name, file, stored.dtype, copied)
-        return copied
+        return file, stored
 
     def _file(self, name: str) -> str:
         if name not in self._files:
@@ -84,10 +102,10 @@ class Checkpoint:
             )
 
     def _check_numbers(self, name: str, file: str, stored: torch.dtype, copied: torch.Tensor) -> None:
-        if not stored.is_floating_point:
+        if not stored.is_floating_point or stored.itemsize < SMALLEST_BYTES:
             raise CheckpointError(
                 f"{name} in {self.folder / file} is stored as {_word(stored)}",
-                "weights are floating-point numbers",
+                "weights are floating-point numbers of 16 bits or more",
                 "use a checkpoint that is not quantised",
             )
         if not bool(copied.isfinite().all()):

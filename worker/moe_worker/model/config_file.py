@@ -1,7 +1,7 @@
 """A checkpoint's config.json as its family reads it: values by key, or a CheckpointError that names the key."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,31 @@ class ConfigFile:
         self._raw: Mapping[str, Any] = {}
 
     def open(self) -> None:
-        """Reads the file; raises CheckpointError when it is missing or broken, or its weights are quantised."""
+        """Reads the file; raises CheckpointError when it is missing or broken."""
         self._raw = _read_json(self.folder)
-        self.refuse("quantization_config", bool(self._raw.get("quantization_config")))
 
     @property
     def family(self) -> object:
         """The model_type."""
         return self._raw.get("model_type")
+
+    def check_packing(self, packings: Sequence[str]) -> None:
+        """Raises CheckpointError where weights are quantised, but by one of these methods."""
+        method, known = self.packing, " or ".join(("plain numbers", *packings))
+        if method is not None and method not in packings:
+            raise CheckpointError(
+                f"{self.folder}/config.json has quantization_config with quant_method {method!r}",
+                f"this worker reads weights of {self.family} that are {known}",
+                "use a checkpoint without quantization_config, saved in bfloat16",
+            )
+
+    @property
+    def packing(self) -> str | None:
+        """How weights are quantised, by quantization_config.quant_method; None where they are plain numbers."""
+        said = self._raw.get("quantization_config")
+        if not said:
+            return None
+        return str(said.get("quant_method") if isinstance(said, Mapping) else said)
 
     def number(self, key: str) -> int:
         """A positive whole number that must be there."""

@@ -7,7 +7,7 @@ file says what is its own; what all families share is here.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 
@@ -65,6 +65,9 @@ class Row:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family(ABC):
     """One checkpoint's family with its sizes."""
+
+    packings: ClassVar[tuple[str, ...]] = ()
+    """Values of quantization_config.quant_method that `read_expert` unpacks."""
 
     config: ModelConfig
 

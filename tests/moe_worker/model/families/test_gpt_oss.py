@@ -8,6 +8,7 @@ from moe_worker.model.errors import CheckpointError
 from moe_worker.model.families.gpt_oss import GptOss
 from moe_worker.model.families.registry import read_family
 from tests.moe_worker.model.families.conftest import assert_equal_to_transformers
+from tests.moe_worker.model.packed import PACKED
 
 SIZES: dict[str, Any] = {"num_local_experts": 4, "intermediate_size": 32, "head_dim": 16, "sliding_window": 20}
 SIZES |= {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}
@@ -37,7 +38,10 @@ def test_the_clamp_is_the_checkpoint_s(saved: SAVED) -> None:
     [
         {"attention_bias": False},
         {"layer_types": ["chunked_attention", "full_attention"]},
-        {"quantization_config": {"quant_method": "mxfp4"}},
+        {"quantization_config": {"quant_method": "fp8"}},
+        {"quantization_config": {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.1.mlp.experts"]}},
+        {"hidden_size": 72, "quantization_config": PACKED},
+        {"intermediate_size": 40, "quantization_config": PACKED},
     ],
 )
 def test_variants_that_would_change_the_numbers_are_refused(

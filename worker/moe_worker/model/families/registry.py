@@ -34,4 +34,5 @@ def read_family(folder: Path) -> Family:
             f"this worker runs {', '.join(FAMILIES)}",
             "point spec.model.source.path at a checkpoint of a supported family",
         )
+    file.check_packing(family.packings)
     return family.read(file)
