@@ -34,5 +34,5 @@ def _packed(shape: ModelShape) -> Iterable[Unsupported]:
                 field=f"model.shape.{field}",
                 value=bits,
                 rule="the workers of v1alpha1 hold every number in spec.model.dtype",
-                remedy="leave it out, so that the plan counts what they load",
+                remedy="leave it out, so that the plan counts what they hold",
             )

@@ -12,7 +12,9 @@ _USUAL = "bfloat16"
 
 
 def held_dtype(config: Mapping[str, Any]) -> str:
-    """The checkpoint's own where workers hold it; packed and narrower numbers are unpacked to bfloat16."""
+    """The checkpoint's own where workers hold it; packed and narrower numbers are counted as bfloat16, as which workers
+    hold mxfp4; other packings they refuse when they read the checkpoint.
+    """
     layers = config.get("text_config")
     named = [
         part.get(key) for part in (config, layers) if isinstance(part, Mapping) for key in ("dtype", "torch_dtype")

@@ -26,7 +26,10 @@ Gpu = tuple[str, int]
 
 @dataclass(frozen=True, kw_only=True)
 class ExpertLoad:
-    """An expert that a GPU has to load. `from_gpu` has it so far; None when no GPU does."""
+    """An expert that a GPU has to load. `from_gpu` has it so far; None when no GPU does.
+
+    `num_bytes` are those it takes in memory: of a checkpoint that packs experts and is held unpacked, fewer are read.
+    """
 
     layer: int
     expert: int

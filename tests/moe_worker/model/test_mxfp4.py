@@ -1,5 +1,6 @@
 """Packed experts become the numbers that `transformers` makes of them, and a rank reads the bytes of its own only."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +10,12 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, Mxfp4Config
 from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
+from moe_planner.families import read_shape
 from moe_worker.device.cpu import CpuDevice
 from moe_worker.model.checkpoint import Checkpoint
 from moe_worker.model.engine import Engine, open_engine
 from moe_worker.model.errors import CheckpointError
+from moe_worker.model.families.registry import read_family
 from moe_worker.model.mxfp4 import read_unpacked, unpack
 from moe_worker.protocol.settings import Settings
 from tests.moe_worker.model.driver import Driver, load_all, whole_engine
@@ -96,6 +99,17 @@ def test_the_bytes_read_of_experts_are_their_blocks_scales_and_biases(folder: Pa
     numbers, biases = 3 * FFN * HIDDEN, 2 * FFN + HIDDEN
     assert engine.bytes_read - before == 2 * (numbers // 2 + numbers // 32 + 4 * biases)
     engine.close()
+
+
+def test_the_planner_counts_the_file_s_bytes_of_an_expert_and_with_a_dtype_those_held(folder: Path) -> None:
+    raw, engine = json.loads((folder / "config.json").read_text()), middle_layer(folder)
+    before = engine.bytes_read
+    load_all(engine, [EXPERTS])
+    assert read_shape(raw).expert_bytes == engine.bytes_read - before == 3 * FFN * HIDDEN * 17 // 32 + 4 * 128
+    engine.close()
+    expert = read_family(folder).read_expert(opened(folder, torch.bfloat16), 1, 0)
+    held = [part for one in (expert.gate_up, expert.down) for part in (one.weight, one.bias) if part is not None]
+    assert read_shape(raw, dtype="bfloat16").expert_bytes == sum(part.nbytes for part in held) == 2 * (6144 + 128)
 
 
 def test_a_whole_model_reads_the_whole_checkpoint(folder: Path) -> None:
