@@ -7,10 +7,12 @@ from typing import Any, cast
 
 import pytest
 
+from moe_wire.messages import Sampling, Submit
 from moe_worker.control import ControlChannel
 from moe_worker.logs import Logger
 from moe_worker.protocol.rank import RankCore
 from moe_worker.protocol.settings import Identity, Settings
+from moe_worker.protocol.transport import Arrived
 from moe_worker.rank_loop import BEAT_S, RankLoop
 from moe_worker.service_times import ServiceTimes
 from tests.moe_worker.protocol.recording import RecordingCompute, RecordingTransport
@@ -26,6 +28,8 @@ class Stage:
         self.missing: dict[int, float] = {}
         self.service_us = 0
         self.num_checks = 0
+        self.events: list[Any] = []
+        self.lines = io.StringIO()
         self.loop = RankLoop(
             core=RankCore(
                 Identity(rank=3, pod_uid="uid", incarnation=1),
@@ -39,7 +43,7 @@ class Stage:
             times=ServiceTimes(lambda: 0.001),
             settled=lambda: None,
             clock=lambda: self.now,
-            log=Logger("rank 3", io.StringIO()),
+            log=Logger("rank 3", self.lines),
             loads_every_seconds=5.0,
         )
 
@@ -59,7 +63,8 @@ class Stage:
 
     def poll(self, timeout: float) -> list[Any]:
         self.now += timeout
-        return []
+        events, self.events = self.events, []
+        return events
 
     def flush(self) -> None: ...
 
@@ -104,3 +109,11 @@ def test_a_missing_peer_is_told_once_and_so_is_its_return(stage: Stage) -> None:
     stage.missing = {}
     told = [words for words in stage.turns(2 * BEAT_S) if words]
     assert [words["unreachable"] for words in told] == [[]]
+
+
+def test_what_the_core_notes_of_a_request_is_in_the_log(stage: Stage) -> None:
+    request = bytes(range(16))
+    stage.events = [Arrived(9, Submit(request, (1, 2), (), Sampling(), 4, ()))]
+    stage.turns(BEAT_S)
+    *_, line = stage.lines.getvalue().splitlines()
+    assert line.endswith(f"INFO rank 3: request {request.hex()} returned: no lane has its head at this rank")

@@ -79,7 +79,7 @@ class Balancer:
     def open(self, generation: Generation) -> None:
         """Take a new request; tokens appear in it as they come."""
         now = self._now()
-        place = Place(generation, prefix_of(generation.prompt), now, now)
+        place = Place(generation, prefix_of(generation.prompt), os.urandom(12), now, now)
         self._metrics.opened(len(generation.prompt))
         self._places[generation] = place
         self._place(place)
@@ -188,7 +188,8 @@ class Balancer:
             self._metrics.next_token(now - place.progress)
 
     def _returned(self, head: Head, place: Place, message: Returned) -> None:
-        logger.info("%s returned by %s: %s", place.generation.name, head.link.key, message.reason)
+        request = message.request.hex()
+        logger.info("%s returned by %s as %s: %s", place.generation.name, head.link.key, request, message.reason)
         self._release(head, place)
         place.avoid = frozenset({head.link.key})
         self._retry(place)
@@ -236,8 +237,9 @@ class Balancer:
             return
         generation, head = place.generation, self._heads[key]
         place.attempt += 1
-        # Every attempt has an id of its own, so that a late word of an earlier head is nobody's.
-        place.request = os.urandom(12) + place.attempt.to_bytes(4, "big")
+        # Every attempt has an id of its own, so that a late word of an earlier head is nobody's. The client's own is
+        # no part of it, as nobody says that it is the only one; the log has both.
+        place.request = place.key + place.attempt.to_bytes(4, "big")
         place.head = key
         head.places[place.request] = place
         logger.info(

@@ -1,5 +1,5 @@
-"""What surrounds every request, as plain ASGI: its id in and out, who may ask at all, the limit of its body, and a line
-in the log and a count when it is answered.
+"""What surrounds every request, as plain ASGI: its id in and out, who may ask at all, the limit of its body, our own
+bugs, and a line in the log and a count when it is answered.
 """
 
 import logging
@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from moe_gateway.errors import ApiError, body_too_large, invalid_request
+from moe_gateway.errors import ApiError, body_too_large, internal_error, invalid_request
 from moe_gateway.keys import ApiKeys
 from moe_gateway.metrics import Metrics
 from moe_gateway.openai.reply import error_response
@@ -57,6 +57,12 @@ class RequestEnvelope:
                 await error_response(refusal)(scope, receive, send_named)
             else:
                 await self._app(scope, _limited(receive, self._max_body_bytes), send_named)
+        except Exception:
+            # Answered here and not further out, where the answer would have no id.
+            logger.exception("%s failed", name)
+            if status:
+                raise
+            await error_response(internal_error(name))(scope, receive, send_named)
         finally:
             self._note(scope, name, status, time.monotonic() - start)
 

@@ -42,12 +42,13 @@ class Counts:
 
 @dataclass(eq=False, slots=True)
 class Place:
-    """Where a generation is, and how it fared. `progress` is when it last got a token, `avoid` who would not have it
-    since.
+    """Where a generation is, and how it fared. `key` begins the ids of all its attempts, of which `request` is the
+    newest one's. `progress` is when it last got a token, `avoid` who would not have it since.
     """
 
     generation: Generation
     prefix: bytes | None
+    key: bytes
     opened: float
     progress: float
     first_seconds: float = 0.0

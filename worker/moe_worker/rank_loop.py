@@ -98,6 +98,9 @@ class RankLoop:
             core.tick(now)
         core.run_one(now)
         transport.flush()
+        if core.has_notes:
+            for note in core.take_notes():
+                self._log.info(note)
         self._deadline = core.next_deadline()
         if now >= self._next_beat:
             self._beat(now)

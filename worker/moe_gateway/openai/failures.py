@@ -1,6 +1,5 @@
-"""Every failure in OpenAI's form: ours, the framework's validation, unknown paths, and our own bugs."""
+"""Every failure in OpenAI's form: ours, the framework's validation, and unknown paths."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +8,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from moe_gateway.errors import ApiError, internal_error, invalid_request
+from moe_gateway.errors import ApiError, invalid_request
 from moe_gateway.openai.reply import error_response
-
-logger = logging.getLogger(__name__)
 
 _LONGEST_VALUE = 80
 
@@ -29,12 +26,6 @@ def install_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
         return error_response(_from_http(request, error))
-
-    @app.exception_handler(Exception)
-    async def on_bug(request: Request, error: Exception) -> JSONResponse:
-        name = request.state.request_id
-        logger.error("%s failed", name, exc_info=error)
-        return error_response(internal_error(name))
 
 
 def describe(problems: Sequence[Any]) -> ApiError:

@@ -10,7 +10,7 @@ accepted a higher term and says so; then it returns its requests. A gateway take
 both emit is one token.
 """
 
-from moe_wire.messages import DType, Emitted, Logprobs, Payload, Returned, Scored, Step, Submit, Tokens
+from moe_wire.messages import DType, Emitted, Logprobs, Payload, Scored, Step, Submit, Tokens
 from moe_worker.protocol.lane import Lane
 from moe_worker.protocol.limits import refusal
 from moe_worker.protocol.links import Links
@@ -64,6 +64,8 @@ class Head:
             self._links.reply(connection, refused)
             return
         sequence = Sequence(submit, connection)
+        if submit.generated:
+            self._links.note(submit.request, f"goes on in lane {self.lane.lane} after {len(submit.generated)} tokens")
         if not self._sequences:
             self._has_progressed, self._gives_up_at = True, 0.0
         self._sequences[submit.request] = sequence
@@ -81,17 +83,18 @@ class Head:
         sequence = self._sequences.get(request)
         if sequence is not None:
             if sequence.connection != connection:
-                self._links.reply(sequence.connection, Returned(request, "submitted again over another connection"))
+                self._links.give_back(sequence.connection, request, "submitted again over another connection")
             self._drop(sequence)
 
     def on_closed(self, connection: ConnectionId) -> None:
         for sequence in [one for one in self._sequences.values() if one.connection == connection]:
+            self._links.note(sequence.request, "dropped: its gateway's connection is gone")
             self._drop(sequence)
 
     def return_all(self, reason: str) -> None:
         """Give every request back, to be continued by another lane."""
         for sequence in list(self._sequences.values()):
-            self._links.reply(sequence.connection, Returned(sequence.request, reason))
+            self._links.give_back(sequence.connection, sequence.request, reason)
             self._drop(sequence)
 
     # Lives.

@@ -7,7 +7,7 @@ still higher term.
 
 from collections.abc import Iterable, Set
 
-from moe_wire.messages import Load, Reset, Returned, Submit, Tokens
+from moe_wire.messages import Load, Reset, Submit, Tokens
 from moe_worker.protocol.deadlines import sooner
 from moe_worker.protocol.head import Head
 from moe_worker.protocol.lane import Lane
@@ -109,7 +109,7 @@ class Heads:
         for head in self._heads.values():
             head.yield_request(connection, message.request)
         if not self._heads:
-            self._links.reply(connection, Returned(message.request, "no lane has its head at this rank"))
+            self._links.give_back(connection, message.request, "no lane has its head at this rank")
             return
         head = min(self._heads.values(), key=self._unfitness)
         head.submit(connection, message)

@@ -1,8 +1,10 @@
-"""Who can be reached now. What a rank says to itself loops back in memory, through the same handlers as all else."""
+"""Who can be reached now. What a rank says to itself loops back in memory, through the same handlers as all else;
+what it says to people waits in a list, as nothing here writes a log.
+"""
 
 from collections import deque
 
-from moe_wire.messages import Message
+from moe_wire.messages import Message, Returned
 from moe_worker.protocol.transport import Answered, Arrived, ConnectionId, Transport
 
 LOCAL: ConnectionId = 0
@@ -12,7 +14,7 @@ LOCAL: ConnectionId = 0
 class Links:
     """The transport as the rest of the core sees it: one peer is like another, its own rank included.
 
-    `looped` is what this rank has said to itself and not heard yet, oldest first.
+    `looped` is what this rank has said to itself and not heard yet, oldest first; `notes` are lines for its log.
     """
 
     def __init__(self, own_rank: int, transport: Transport) -> None:
@@ -20,6 +22,7 @@ class Links:
         self._transport = transport
         self._incarnations: dict[int, int] = {}
         self.looped: deque[Arrived | Answered] = deque()
+        self.notes: list[str] = []
 
     def connected(self, peer: int, incarnation: int) -> None:
         self._incarnations[peer] = incarnation
@@ -41,3 +44,12 @@ class Links:
             self.looped.append(Answered(self.own_rank, message))
         else:
             self._transport.reply(connection, message)
+
+    def give_back(self, connection: ConnectionId, request: bytes, reason: str) -> None:
+        """Another lane is to go on with the request."""
+        self.note(request, f"returned: {reason}")
+        self.reply(connection, Returned(request, reason))
+
+    def note(self, request: bytes, text: str) -> None:
+        """A line for the log, under the id by which the gateway's log knows this attempt at the request."""
+        self.notes.append(f"request {request.hex()} {text}")

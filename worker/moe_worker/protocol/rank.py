@@ -111,6 +111,15 @@ class RankCore:
         soonest = sooner(self._experts.next_deadline(), self._requests.next_deadline())
         return sooner(soonest, self._heads.next_deadline()) if self._is_first else soonest
 
+    @property
+    def has_notes(self) -> bool:
+        return bool(self._links.notes)
+
+    def take_notes(self) -> list[str]:
+        """What is to stand in the log of requests that were returned, went on here, or lost their gateway."""
+        notes, self._links.notes = self._links.notes, []
+        return notes
+
     def num_changes(self) -> int:
         """Grows with every change of what status() says of views and experts: most of the time there is none."""
         return self._num_views + self._experts.num_changes
