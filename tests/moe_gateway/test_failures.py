@@ -1,12 +1,15 @@
 """Every refusal says what is wrong in OpenAI's form, and disturbs nobody."""
 
+import asyncio
+import json
 from typing import Any
 
 import httpx
 import openai
 import pytest
 
-from tests.moe_gateway.conftest import Gateway
+from tests.moe_gateway.conftest import Gateway, until
+from tests.moe_gateway.fakes import FakeHead
 
 COMPLETION: dict[str, Any] = {"model": "demo-model", "prompt": "the"}
 CHAT: dict[str, Any] = {"model": "demo-model", "messages": [{"role": "user", "content": "hi"}]}
@@ -128,6 +131,44 @@ async def test_a_body_over_the_limit(gateway: Gateway, is_chunked: bool) -> None
     answer = await post(gateway, "/v1/completions", content=chunks() if is_chunked else content, headers=headers)
     assert answer.status_code == 413
     assert "100000 bytes" in answer.json()["error"]["message"]
+
+
+async def test_a_body_of_100_megabytes_is_refused_before_it_is_sent(gateway: Gateway) -> None:
+    reader, writer = await asyncio.open_connection(gateway.http.base_url.host, gateway.http.base_url.port)
+    head = b"POST /v1/completions HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\n"
+    writer.write(head + b"content-length: 100000000\r\n\r\n{")
+    assert await reader.readline() == b"HTTP/1.1 413 Request Entity Too Large\r\n"
+    writer.close()
+    await writer.wait_closed()
+
+
+BAD_BODIES: list[bytes] = [
+    b"{",
+    b'{"model": "demo-model", "prompt": "' + b"a" * 100_000 + b'"}',
+    *(
+        json.dumps(COMPLETION | change).encode()
+        for change in (
+            {"model": "gpt-4"}, {"prompt": ""}, {"prompt": [1] * 256}, {"max_tokens": -1}, {"max_tokens": 10**12},
+            {"temperature": -1}, {"temperature": 1e308}, {"prompt": [400]},
+        )
+    ),
+]  # fmt: skip
+
+
+async def test_no_mistake_reaches_a_head_or_disturbs_a_stream_under_way(gateway: Gateway) -> None:
+    head = FakeHead(answer=lambda submit: list(range(20, 30)))
+    head.pause_at = 5
+    await gateway.add_heads(head)
+    body = COMPLETION | {"prompt": [1], "max_tokens": 10, "return_token_ids": True}
+    task = asyncio.create_task(post(gateway, "/v1/completions", json=body))
+    await until(lambda: gateway.balancer.gauges()["vllm:num_requests_running"] == 1)
+    headers = {"content-type": "application/json"}
+    answers = [await post(gateway, "/v1/completions", content=bad, headers=headers) for bad in BAD_BODIES]
+    assert [answer.status_code for answer in answers] == [400, 413, 404] + [400] * 7
+    assert gateway.balancer.num_live == 1
+    head.resumed.set()
+    assert (await task).json()["choices"][0]["token_ids"] == list(range(20, 30))
+    assert (len(head.submits), head.cancels, gateway.balancer.num_live) == (1, [], 0)
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v2", 404), ("GET", "/v1/completions", 405)])
