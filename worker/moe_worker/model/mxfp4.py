@@ -39,6 +39,6 @@ def unpack(blocks: torch.Tensor, scales: torch.Tensor, dtype: torch.dtype) -> to
     """[rows, groups, 16] bytes and [rows, groups] scales -> [rows, 32 * groups]; a byte's low half comes first."""
     numbers = torch.tensor([*MAGNITUDES, *(-magnitude for magnitude in MAGNITUDES)], dtype=dtype)
     pairs = torch.stack((numbers.repeat(16), numbers.repeat_interleave(16)), dim=1).to(blocks.device)
-    unpacked = pairs[blocks.int()].flatten(2)
+    unpacked = pairs.index_select(0, blocks.flatten().int()).view(*scales.shape, BLOCK)
     powers = torch.ldexp(torch.ones_like(scales, dtype=torch.float32), scales.int() - SCALE_BIAS)
     return unpacked.mul_(powers.unsqueeze(2)).flatten(1)
