@@ -38,7 +38,13 @@ class Reporter:
         self._dirty.set()
 
     def recall(self, conditions: Sequence[Json]) -> None:
-        """Takes conditions that others wrote or that an earlier life reported; ours of now are kept."""
+        """Takes conditions that others wrote or that an earlier life reported; ours of now are kept, and told again where
+        others wrote over them: so do controllers to the pods of a node that they take for lost.
+        """
+        told = {one["type"]: one["status"] for one in self._reported.get("conditions", ())}
+        if any(told.get(one["type"], one["status"]) != one["status"] for one in conditions):
+            self._reported = {}
+            self._dirty.set()
         ours = {one["type"] for one in self._reported.get("conditions", ())}
         kept = [one for one in self._conditions if one["type"] in ours]
         self._conditions = kept + [one for one in conditions if one["type"] not in ours]
