@@ -12,6 +12,7 @@ from functools import cache
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own short name)
 
+from moe_worker.device.huge_pages import use_huge_pages
 from moe_worker.model.blocks import MIN_ROWS
 from moe_worker.model.checkpoint import Checkpoint
 
@@ -68,7 +69,10 @@ def make_projection(weight: torch.Tensor, bias: torch.Tensor | None = None) -> P
     """Of a weight [out, in], which the caller need not keep."""
     out, width = weight.shape
     if weight.device.type == "cpu" and FEWEST <= weight.numel() <= MOST and keeps_bits(out, width, weight.dtype):
-        return PackedProjection(weight=pack(weight), bias=bias)
+        packed = pack(weight)
+        # A decode step only reads weights, each once, and so meets a new page every 4 KiB.
+        use_huge_pages(torch.ops.mkldnn.data_ptr(packed), weight.nbytes)
+        return PackedProjection(weight=packed, bias=bias)
     if is_widened(weight):
         return WidenedProjection(weight=weight, bias=bias)
     return Projection(weight=weight, bias=bias)
