@@ -323,3 +323,13 @@ def test_a_request_for_one_replica_waits_for_it_and_is_turned_away_by_it_alone()
     assert len(link.submits) == 1
     scene.balancer.received(link, Refused(link.submits[0].request, "overloaded", "8 requests wait."))
     assert generation.failure is not None
+
+
+def test_a_model_without_a_next_token_is_a_server_s_error_and_not_tried_again() -> None:
+    scene = Scene()
+    first, second = scene.link(0), scene.link(1)
+    generation = scene.open()
+    scene.balancer.received(first, Refused(first.submits[0].request, "not_finite", "infinite or NaN"))
+    assert generation.failure is not None
+    assert (generation.failure.status, generation.failure.code) == (500, "not_finite")
+    assert (second.submits, scene.balancer.num_live) == ([], 0)

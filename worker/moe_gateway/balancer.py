@@ -7,12 +7,12 @@ import logging
 import os
 from collections.abc import Callable
 
-from moe_gateway.errors import ApiError, deadline_exceeded, invalid_request, no_capacity, overloaded
+from moe_gateway.errors import ApiError, deadline_exceeded, invalid_request, no_capacity, not_finite, overloaded
 from moe_gateway.metrics import Metrics
 from moe_gateway.places import Counts, Head, HeadLink, Place
 from moe_gateway.router import HeadKey, HeadLoad, choose, prefix_of
 from moe_gateway.stream import Generation, Verdict
-from moe_wire.messages import Cancel, Emitted, Load, Message, Refused, Returned, Scored, Submit
+from moe_wire.messages import NOT_FINITE, Cancel, Emitted, Load, Message, Refused, Returned, Scored, Submit
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +131,9 @@ class Balancer:
                 self._returned(head, place, message)
             case Refused(code=code) if code == _OVERLOADED:
                 self._overloaded(head, place, message)
+            case Refused(code=code) if code == NOT_FINITE:
+                self._release(head, place)
+                self._fail(place, not_finite(message.message))
             case Refused():
                 self._release(head, place)
                 self._fail(place, invalid_request(message.message, code=message.code))

@@ -92,6 +92,11 @@ def overloaded(message: str) -> ApiError:
     return _rate_limited(f"Every lane is full. {message} Try again in a moment.")
 
 
+def not_finite(message: str) -> ApiError:
+    """The model has no next token; `message` is its head's."""
+    return ApiError(500, message, "server_error", code="not_finite")
+
+
 def deadline_exceeded(*, limit_seconds: float) -> ApiError:
     """The answer was not complete in time."""
     return ApiError(

@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 WIRE_VERSION = 4
+NO_TOKEN = 0xFFFF_FFFF
+"""In Tokens: the model gave no finite number for what comes next, so no token can be chosen."""
+NOT_FINITE = "not_finite"
+"""The code of a Refused for that reason: nobody's mistake, and no other lane would do better."""
 
 
 class DType(IntEnum):

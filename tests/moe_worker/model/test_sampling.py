@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moe_wire.messages import Sampling
+from moe_wire.messages import NO_TOKEN, Sampling
 from moe_worker.model import sampling
 from moe_worker.model.sampling import uniform
 
@@ -165,3 +165,16 @@ def test_a_large_vocabulary_is_drawn_from_as_if_all_of_it_were_sorted(
     row = row.round() if has_ties else row
     how = Sampling(temperature, top_k, top_p, seed, min_p)
     assert sample(row[None], [how], [5]) == [by_sorting_everything(row, how, 5)]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "how", [Sampling(), Sampling(temperature=1.0, seed=3, logprobs=2), Sampling(temperature=1.0, top_k=4, seed=2)]
+)
+def test_a_row_that_is_not_finite_has_no_token_and_spoils_no_other(number: float, how: Sampling) -> None:
+    logits = torch.arange(32.0).view(2, 16)
+    alone = sampling.sample(logits[1:], [how], [3], [()])
+    logits[0, 5] = number
+    tokens, logprobs = sampling.sample(logits, [how] * 2, [3] * 2, [()] * 2)
+    assert (tokens[0], logprobs[0]) == (NO_TOKEN, None)
+    assert (tokens[1:], logprobs[1:]) == alone

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from moe_wire.messages import (
+    NO_TOKEN,
     Broken,
     Cancel,
     Dispatch,
@@ -187,6 +188,21 @@ def test_logprobs_go_with_the_token_they_belong_to() -> None:
     told = Logprobs(-0.25, ((41, -0.25), (7, -2.0)))
     rank.hear(LAST, Tokens(0, FIRST_TERM, 1, ((9, 5), (1, 41)), (None, told)))
     assert rank.transport.take_replied() == [(GATEWAY, Emitted(REQUEST, 0, 41, "", told))]
+
+
+def test_a_request_without_a_next_token_fails_and_frees_its_blocks() -> None:
+    rank = Rank()
+    rank.go_live()
+    rank.hear(GATEWAY, submit())
+    rank.work()
+    term = rank.core.status().headed[0].term
+    rank.hear(LAST, Tokens(0, term, 1, ((1, NO_TOKEN),)))
+    ((connection, message),) = rank.transport.take_replied()
+    assert (connection, message.request, message.code) == (GATEWAY, REQUEST, "not_finite")  # type: ignore[union-attr]
+    assert "After 2 tokens the model's numbers are infinite or NaN" in message.message  # type: ignore[union-attr]
+    assert rank.core.take_notes() == [f"request {REQUEST.hex()} failed: {message.message}"]  # type: ignore[union-attr]
+    status = rank.core.status()
+    assert (status.requests, status.blocks_used) == (0, 0)
 
 
 def test_tokens_of_an_older_life_are_ignored() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy
 import torch
 
-from moe_wire.messages import Logprobs, Sampling, Scoring
+from moe_wire.messages import NO_TOKEN, Logprobs, Sampling, Scoring
 
 _FEW = 256  # a draw seldom falls beyond the likeliest; sorting a whole vocabulary takes milliseconds
 
@@ -22,12 +22,18 @@ def sample(
     logits: torch.Tensor, samplings: Sequence[Sampling], positions: Sequence[int], histories: Sequence[Sequence[int]]
 ) -> tuple[list[int], list[Logprobs | None]]:
     """One token per row of logits [rows, vocab]; `positions` are those that the tokens will stand at, `histories` the
-    tokens before them where the sampling needs them.
+    tokens before them where the sampling needs them. NO_TOKEN for a row whose highest logit is not finite, as is any
+    with a NaN.
     """
     assert len(logits) == len(samplings) == len(positions) == len(histories), "one of each for every row"
-    tokens: list[int] = logits.argmax(-1).tolist()
+    likeliest = logits.argmax(-1, keepdim=True)
+    highest = logits.gather(-1, likeliest).squeeze(-1).tolist()
+    pairs = zip(likeliest.squeeze(-1).tolist(), highest, strict=True)
+    tokens: list[int] = [token if math.isfinite(value) else NO_TOKEN for token, value in pairs]
     logprobs: list[Logprobs | None] = [None] * len(tokens)
-    wanted = [index for index, sampling in enumerate(samplings) if _needs_scores(sampling)]
+    wanted = [
+        index for index, sampling in enumerate(samplings) if _needs_scores(sampling) and tokens[index] != NO_TOKEN
+    ]
     if not wanted:
         return tokens, logprobs
     rows = logits[wanted].double().cpu()

@@ -10,7 +10,19 @@ accepted a higher term and says so; then it returns its requests. A gateway take
 both emit is one token.
 """
 
-from moe_wire.messages import DType, Emitted, Logprobs, Payload, Scored, Step, Submit, Tokens
+from moe_wire.messages import (
+    NO_TOKEN,
+    NOT_FINITE,
+    DType,
+    Emitted,
+    Logprobs,
+    Payload,
+    Refused,
+    Scored,
+    Step,
+    Submit,
+    Tokens,
+)
 from moe_worker.protocol.lane import Lane
 from moe_worker.protocol.limits import refusal
 from moe_worker.protocol.links import Links
@@ -144,7 +156,10 @@ class Head:
             self._tell(number, scores)
         logprobs = message.logprobs or (None,) * len(message.tokens)
         for (number, token), logprob in zip(message.tokens, logprobs, strict=True):
-            self._emit(number, token, logprob)
+            if token == NO_TOKEN:
+                self._fail(number)
+            else:
+                self._emit(number, token, logprob)
         return True
 
     # Patience.
@@ -186,6 +201,18 @@ class Head:
         position = sequence.num_generated - 1
         self._links.reply(sequence.connection, Emitted(sequence.request, position, token, finish, logprobs))
         if finish:
+            self._drop(sequence)
+
+    def _fail(self, number: int) -> None:
+        """It would fail in every lane alike; the others of this one go on."""
+        sequence = self._scheduler.running(number)
+        if sequence is not None:
+            text = (
+                f"After {len(sequence.tokens)} tokens the model's numbers are infinite or NaN, which no token can be "
+                "chosen from. Check the checkpoint, or set spec.model.dtype to a wider type."
+            )
+            self._links.note(sequence.request, f"failed: {text}")
+            self._links.reply(sequence.connection, Refused(sequence.request, NOT_FINITE, text))
             self._drop(sequence)
 
     def _tell(self, number: int, scores: tuple[Logprobs, ...]) -> None:
