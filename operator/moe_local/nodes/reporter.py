@@ -38,8 +38,9 @@ class Reporter:
         self._dirty.set()
 
     def recall(self, conditions: Sequence[Json]) -> None:
-        """Takes conditions that others wrote or that an earlier life reported; ours of now are kept, and told again where
-        others wrote over them: so do controllers to the pods of a node that they take for lost.
+        """Takes conditions that others wrote or that an earlier life reported; ours of now are kept.
+
+        They are told again where others wrote over them, as controllers do to pods of a node that they take for lost.
         """
         told = {one["type"]: one["status"] for one in self._reported.get("conditions", ())}
         if any(told.get(one["type"], one["status"]) != one["status"] for one in conditions):
