@@ -43,7 +43,7 @@ def test_sentence_piece_spells_spaces_and_bytes_in_its_own_way(piece: str, found
 
 def test_offsets_count_characters_and_half_a_character_begins_where_the_whole_one_does() -> None:
     ids = BYTE_LEVEL.encode("é你fox", add_special_tokens=False).ids
-    scorer = Scorer(TokenBytes(BYTE_LEVEL), first_offset=10)
+    scorer = Scorer(TokenBytes(BYTE_LEVEL), echo="once upon ")
     scores = [scorer.push(token, Logprobs(-1.0, ())) for token in ids]
     text = "é你fox"
     for score in scores:
