@@ -25,6 +25,7 @@ from moe_worker.main import import_rank
 MODEL = Path(__file__).resolve().parents[2] / "models" / "speaking"
 IN_FLIGHT, TOKENS, WARM_UP_TOKENS = 16, 120, 8
 LIMIT_S = 400.0
+WRITTEN_LIMIT_S = 60.0
 EVERY_S = 0.002
 LOOP = ("rank_loop.py", "run")
 
@@ -82,7 +83,7 @@ def measure(stages: int, ranks: int) -> dict[str, Any]:
             before, began = cpu_seconds(pids), time.monotonic()
             answers = cluster.generate(prompts, TOKENS, limit_s=LIMIT_S)
             used, ended = cpu_seconds(pids) - before, time.monotonic()
-        told = [json.loads(file.read_text()) for file in folder.glob("*.json")]
+        told = [json.loads(file.read_text()) for file in _files(folder, stages * ranks)]
     samples = [kind for one in told for at, kind in one if began <= at < ended]
     kinds = Counter(kind for kind, _ in filter(None, samples))
     functions = Counter(function for _, function in filter(None, samples))
@@ -110,9 +111,21 @@ def _sampled(folder: Path) -> RunRank:
             return run_rank(order, control)
         finally:
             sampler.stop()
-            (folder / f"{order['rank']}.json").write_text(json.dumps(sampler.samples))
+            partial = folder / f"{order['rank']}.part"
+            partial.write_text(json.dumps(sampler.samples))
+            partial.rename(partial.with_suffix(".json"))
 
     return run
+
+
+def _files(folder: Path, number: int) -> list[Path]:
+    """What every rank has written: hundreds of them take a while for it after they were told to end."""
+    deadline = time.monotonic() + WRITTEN_LIMIT_S
+    while len(files := list(folder.glob("*.json"))) < number:
+        if time.monotonic() > deadline:
+            raise CommandError(f"{len(files)} of {number} ranks wrote their samples within {WRITTEN_LIMIT_S:g} s")
+        time.sleep(0.5)
+    return files
 
 
 if __name__ == "__main__":
