@@ -25,7 +25,7 @@ from moe_worker.main import import_rank
 MODEL = Path(__file__).resolve().parents[2] / "models" / "speaking"
 IN_FLIGHT, TOKENS, WARM_UP_TOKENS = 16, 120, 8
 LIMIT_S = 400.0
-WRITTEN_LIMIT_S = 60.0
+WRITTEN_LIMIT_S = 5.0
 EVERY_S = 0.002
 LOOP = ("rank_loop.py", "run")
 
@@ -83,7 +83,8 @@ def measure(stages: int, ranks: int) -> dict[str, Any]:
             before, began = cpu_seconds(pids), time.monotonic()
             answers = cluster.generate(prompts, TOKENS, limit_s=LIMIT_S)
             used, ended = cpu_seconds(pids) - before, time.monotonic()
-        told = [json.loads(file.read_text()) for file in _files(folder, stages * ranks)]
+        files = _files(folder, stages * ranks)
+        told = [json.loads(file.read_text()) for file in files]
     samples = [kind for one in told for at, kind in one if began <= at < ended]
     kinds = Counter(kind for kind, _ in filter(None, samples))
     functions = Counter(function for _, function in filter(None, samples))
@@ -92,6 +93,7 @@ def measure(stages: int, ranks: int) -> dict[str, Any]:
         "ranks": ranks,
         "share": kinds.total() / len(samples),
         "samples": len(samples),
+        "profiled": len(told),
         "kinds": {name: count / len(samples) for name, count in kinds.most_common()},
         "functions": {name: count / len(samples) for name, count in functions.most_common(12)},
         "by_clock": kinds[BY_CLOCK] / len(samples),
@@ -119,12 +121,12 @@ def _sampled(folder: Path) -> RunRank:
 
 
 def _files(folder: Path, number: int) -> list[Path]:
-    """What every rank has written: hundreds of them take a while for it after they were told to end."""
+    """What the ranks have written when they were told to end: of hundreds that do so at once some are killed before."""
     deadline = time.monotonic() + WRITTEN_LIMIT_S
-    while len(files := list(folder.glob("*.json"))) < number:
-        if time.monotonic() > deadline:
-            raise CommandError(f"{len(files)} of {number} ranks wrote their samples within {WRITTEN_LIMIT_S:g} s")
+    while len(files := list(folder.glob("*.json"))) < number and time.monotonic() < deadline:
         time.sleep(0.5)
+    if 2 * len(files) < number:
+        raise CommandError(f"{len(files)} of {number} ranks wrote their samples; a profile needs half of them")
     return files
 
 
