@@ -69,7 +69,8 @@ def choose(
     num = len(candidates)
     rotated = [candidates[(first + index) % num] for index in range(num)]
     if streams_per_lane > 1:
-        replica = min(rotated, key=lambda load: _per_lane(candidates, load.key.replica)).key.replica
+        replicas = dict.fromkeys(load.key.replica for load in rotated)
+        replica = min(replicas, key=lambda replica: _per_lane(rotated, replica))
         inside = [load for load in rotated if load.key.replica == replica]
         return min(inside, key=lambda load: (load.per_lane // streams_per_lane, -load.per_lane)).key
     return min(rotated, key=lambda load: load.per_lane).key
