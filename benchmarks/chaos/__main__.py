@@ -20,7 +20,7 @@ from rich.table import Table
 from benchmarks.chaos.faults import KINDS, Scene
 from benchmarks.chaos.manifest import GPUS_PER_NODE, NODES, write_manifest
 from benchmarks.chaos.means import Means
-from benchmarks.chaos.processes import listener, number_of_processes
+from benchmarks.chaos.processes import listener, number_of_processes, pods_without_spare
 from benchmarks.chaos.report import Outcome
 from benchmarks.chaos.run import Chaos
 from benchmarks.chaos.verdict import promises
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace, folder: Path) -> Outcome:
         expected = expected_tokens(manifest, prompts)
         deployed = installing.apply(cluster, manifest)
         deployed.wait_until_available(timeout=AVAILABLE_LIMIT_S, show=lambda _: None)
-        before, number = deployed.snapshot(), number_of_processes(cluster.state)
+        before, number = deployed.snapshot(), _number_at_rest(cluster)
         with Crowd(deployed.url(), deployed.model, prompts, options.streams, prefix="chaos") as crowd:
             chaos = _chaos(options, deployed, watched, crowd)
             chaos.run(options.kills, time.monotonic() + 60 * options.minutes)
@@ -121,6 +121,18 @@ def _chaos(options: argparse.Namespace, deployed: Deployed, watched: Watched, cr
     )
     process = listener(str(gateway["status"]["podIP"]), urlsplit(deployed.url()).port or 80)
     return Chaos(scene=scene, watched=watched, kinds=options.only, gateway=process, crowd=crowd, show=_show)
+
+
+def _number_at_rest(cluster: Cluster) -> int:
+    """How many processes the nodes run once every pod has its spare rank, as each has at the end."""
+    hand = Hand(cluster)
+
+    def look() -> Answer:
+        missing = pods_without_spare(hand.drivers())
+        return Answer(done=missing == 0, text=f"{missing} pods have none")
+
+    wait_for("a spare rank in every pod", look, timeout=GRACE_LIMIT_S, show=lambda _: None)
+    return number_of_processes(cluster.state)
 
 
 def _leaks(cluster: Cluster, before: int) -> list[str]:

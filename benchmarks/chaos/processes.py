@@ -3,7 +3,7 @@
 import os
 import socket
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,6 +34,16 @@ def number_of_processes(root: Path) -> int:
     """How many processes run below the nodes' daemon: pods, and what they are started by."""
     daemon = _daemon(root)
     return 0 if daemon is None else len(below(daemon))
+
+
+def pods_without_spare(ranks: Collection[int]) -> int:
+    """Pods whose fork server has no process beyond its ranks: it forks the spare a while after the last of them."""
+    processes = read_processes()
+    servers = {processes[pid].parent for pid in ranks if pid in processes}
+    with_spare = {
+        process.parent for pid, process in processes.items() if process.parent in servers and pid not in ranks
+    }
+    return len(servers - with_spare)
 
 
 def below(root: int) -> set[int]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.chaos.processes import below, listener, number_of_processes
+from benchmarks.chaos.processes import below, listener, number_of_processes, pods_without_spare
 from moe_local.process import Records, identify
 from moe_local.state import State
 
@@ -40,3 +40,13 @@ def test_a_process_that_is_left_below_the_nodes_daemon_is_counted(tmp_path: Path
 
 def test_where_no_cluster_runs_nothing_is_left(tmp_path: Path) -> None:
     assert number_of_processes(tmp_path) == 0
+
+
+@pytest.mark.parametrize(("children", "without"), [(1, 1), (2, 0)])
+def test_a_pod_has_its_spare_once_its_fork_server_has_a_process_that_is_no_rank(children: int, without: int) -> None:
+    fork = "cat <&3 & echo $!; "
+    server = ["sh", "-c", "exec 3<&0; " + fork * children + "wait"]
+    with subprocess.Popen(server, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        pids = [int(running.stdout.readline()) for _ in range(children)]
+        assert pods_without_spare(pids[:1]) == without
