@@ -259,7 +259,9 @@ class MoEDeploymentStatus(ApiModel):
     drills: list[DrillStatus] = Field(default_factory=list)
     """The last drills, newest last."""
     conditions: list[Condition] = Field(default_factory=list)
-    """Planned, Available, Progressing, Degraded and TargetsMet."""
+    """Planned, Available, Progressing and Degraded; TargetsMet where targets are set, PlacesKnown where nodes are named
+    in spec.failover.
+    """
 
 
 class MoEDeployment(ApiModel):

@@ -43,14 +43,13 @@ class GpuPlace(SpecModel):
     gpu: int | None = Field(default=None, ge=0, le=1023)
     """Index among the GPUs of a worker's pod there, which is the node's own where one pod has the whole node; all of
     them when left out."""
+    uuid: str | None = Field(default=None, min_length=1, max_length=253)
+    """The GPU by the name that its driver and device plugin give it, such as GPU-5b2e... in nvidia-smi -L, whichever
+    index it has in which pod; any when left out."""
 
 
 class EvacuatedGpu(GpuPlace):
     """A GPU, or all of a node, that is to be emptied."""
-
-    uuid: str | None = Field(default=None, min_length=1, max_length=253)
-    """The GPU by the name that its driver and device plugin give it, such as GPU-5b2e... in nvidia-smi -L, whichever
-    index it has in which pod; any when left out."""
 
 
 class ClearedGpu(GpuPlace):

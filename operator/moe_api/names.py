@@ -61,6 +61,7 @@ class ConditionType(StrEnum):
     PROGRESSING = "Progressing"
     DEGRADED = "Degraded"
     TARGETS_MET = "TargetsMet"
+    PLACES_KNOWN = "PlacesKnown"
 
 
 class Reason(StrEnum):
@@ -117,6 +118,8 @@ class Reason(StrEnum):
     TARGETS_MISSED = "TargetsMissed"
     TARGETS_UNREACHABLE = "TargetsUnreachable"
     TARGETS_NOT_JUDGED = "TargetsNotJudged"
+    PLACES_FOUND = "PlacesFound"
+    UNKNOWN_PLACE = "UnknownPlace"
 
     WORKER_ERROR = "WorkerError"
     OWNER_CONFLICT = "OwnerConflict"

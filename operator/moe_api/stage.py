@@ -92,6 +92,8 @@ class GpuRecord(SpecModel):
     """Its node."""
     gpu: int | None = Field(default=None, ge=0)
     """Its index among its pod's GPUs; none where the node itself failed."""
+    uuid: str | None = None
+    """What its driver and device plugin call it, where its worker told."""
     failures: int = Field(ge=1)
     """Failures so far, each within an hour of the one before."""
     last: str
@@ -209,6 +211,8 @@ class RankStatus(ApiModel):
     """Node on which the pod runs."""
     gpu: int = 0
     """Index among the pod's GPUs."""
+    uuid: str | None = None
+    """What the GPU's driver and device plugin call it, where the worker can tell."""
     address: str | None = None
     """Where the rank accepts its peers, ip:port."""
     incarnation: int = 0

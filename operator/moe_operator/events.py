@@ -39,12 +39,15 @@ def controller_reference(obj: Json) -> Json | None:
 
 
 def condition_events(before: Iterable[Condition], after: Iterable[Condition]) -> list[Event]:
-    """One event for each condition whose status or reason changed; progress is no news."""
+    """One event for each condition whose status or reason changed; progress is no news.
+
+    Of places that are not known, another list of them is news too.
+    """
     known = list(before)
     events = []
     for condition in after:
         old = find(known, condition.type)
-        is_same = old is not None and (old.status, old.reason) == (condition.status, condition.reason)
+        is_same = old is not None and _gist(old) == _gist(condition)
         if is_same or condition.type == ConditionType.PROGRESSING or _is_quiet_start(old, condition):
             continue
         is_warning = (condition.status == "True") == (condition.type == ConditionType.DEGRADED)
@@ -64,8 +67,15 @@ async def _post(api: Api, body: Json) -> None:
         return  # It was told before, by a pass that was cut off after telling.
 
 
+def _gist(condition: Condition) -> tuple[str, ...]:
+    told = (condition.message,) if condition.reason == Reason.UNKNOWN_PLACE else ()
+    return (condition.status, condition.reason, *told)
+
+
 def _is_quiet_start(old: Condition | None, new: Condition) -> bool:
-    """A new object that is not available yet, or not degraded, is as expected."""
+    """A new object that is not available yet, or not degraded, is as expected, and so are places that are there."""
+    if new.type == ConditionType.PLACES_KNOWN:
+        return old is None and new.status == "True"
     return old is None and new.type != ConditionType.PLANNED and (new.status == "False")
 
 

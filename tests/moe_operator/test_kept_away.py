@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from moe_api.conditions import rfc3339
 from moe_operator import resources
 from moe_operator.api import Json
@@ -33,7 +35,8 @@ async def test_a_gpu_that_heals_hosts_again_after_its_quarantine_which_a_new_fai
     assert (record.node, record.gpu, record.failures) == (node, gpu, 2)
 
 
-async def test_a_persons_word_ends_a_quarantine() -> None:
+@pytest.mark.parametrize("by_uuid", [False, True])
+async def test_a_persons_word_ends_a_quarantine(by_uuid: bool) -> None:
     world = await settled(World(lambda spec: spec.update(failover={"quarantineSeconds": 3600, "drainSeconds": 0})))
     node, gpu = await place_of(world, "small-r0-s00", 2)
     world.bad_gpus[node, gpu] = "XID 79"
@@ -45,7 +48,8 @@ async def test_a_persons_word_ends_a_quarantine() -> None:
         await world.run_operator()
     assert [mask.rank for mask in (await world.stage("small-r0-s00")).spec.masked] == [2]
 
-    word = {"node": node, "gpu": gpu, "at": rfc3339(world.clock.now())}
+    named = {"uuid": f"{node}/{gpu}"} if by_uuid else {"gpu": gpu}
+    word = {"node": node, "at": rfc3339(world.clock.now()), **named}
     await world.edit(lambda spec: spec["failover"].update(cleared=[word]))
     await world.settle()
 

@@ -198,7 +198,7 @@ class World:
     def _seat(self, rank: int, gpu: int, node: str, stage: MoEStage) -> SeatReport:
         bad = self.bad_gpus.get((node, gpu))
         if bad is not None:
-            health = GpuHealth(index=gpu, healthy=False, reason=bad)
+            health = GpuHealth(index=gpu, id=f"{node}/{gpu}", healthy=False, reason=bad)
             return SeatReport(rank=rank, incarnation=1, state="failed", gpu=health)
         held = [e.expert for e in stage.spec.experts if rank in (*e.ranks, *e.loading)]
         served = [ExpertLoad(expert=expert, tokens=n) for expert, n in sorted(self.counted.get(rank, {}).items())]
@@ -209,7 +209,7 @@ class World:
             address=address,
             state="serving",
             experts=held,
-            gpu=GpuHealth(index=gpu),
+            gpu=GpuHealth(index=gpu, id=f"{node}/{gpu}"),
             served=served,
         )
 

@@ -32,7 +32,7 @@ class Evidence:
     """`losses` are to be acted on, `doubted` are failed GPUs that are not, because the breaker is open (`paused`).
 
     `returning` are masked ranks that may host again; `held` are well too, but in quarantine until then. `silent` are
-    the UIDs of pods to be replaced because nobody has heard them for long, `slow` the node and index of GPUs that are.
+    the UIDs of pods to be replaced because nobody has heard them for long, `slow` the ranks whose GPUs are.
     """
 
     losses: Mapping[int, Loss]
@@ -42,7 +42,7 @@ class Evidence:
     doubted: frozenset[int]
     paused: PauseSpec | None
     silent: frozenset[str]
-    slow: tuple[tuple[str, int], ...]
+    slow: tuple[Leaving, ...]
     look_again: datetime | None
 
 
@@ -73,7 +73,7 @@ def find_evidence(seats: Seats, now: datetime) -> Evidence:
         doubted=doubted,
         paused=paused,
         silent=frozenset(uid for uid, moment in replacements.items() if moment <= now),
-        slow=tuple((one.node, one.gpu) for one in slow.values() if one.rank not in found),
+        slow=tuple(one for one in slow.values() if one.rank not in found),
         look_again=min((moment for moment in waits if moment is not None and moment > now), default=None),
     )
 

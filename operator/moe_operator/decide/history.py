@@ -6,7 +6,7 @@ failure, and no longer than until a person clears it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from moe_api.conditions import rfc3339
@@ -14,6 +14,7 @@ from moe_api.engine import ClearedGpu, FailoverSpec
 from moe_api.moment import moment_of
 from moe_api.names import Reason
 from moe_api.stage import GpuRecord, MaskedRank, MoEStageSpec
+from moe_operator.decide.leaving import Leaving
 from moe_operator.decide.seats import Seats
 
 MEMORY = timedelta(hours=1)
@@ -25,22 +26,28 @@ Place = tuple[str, int | None]
 
 
 def next_history(
-    spec: MoEStageSpec, masks: Iterable[MaskedRank], slow: Iterable[Place], now: datetime
+    spec: MoEStageSpec,
+    masks: Iterable[MaskedRank],
+    slow: Iterable[Leaving],
+    uuids: Mapping[int, str],
+    now: datetime,
 ) -> list[GpuRecord]:
-    """The records with the failures of ranks that are masked anew, and of GPUs that are `slow`; without cleared ones.
+    """The records with the failures of ranks that are masked anew, and of those that are `slow`; without cleared ones.
 
-    Records that have grown old go with the next failure only: forgetting alone is no reason to commit.
+    Records that have grown old go with the next failure only: forgetting alone is no reason to commit. `uuids` are the
+    names of the ranks' GPUs, as far as they are known.
     """
     records = {_place(record): record for record in spec.history if not is_cleared(record, spec.failover)}
-    failed: dict[Place, int] = {place: SLOW_FACTOR for place in slow if place not in _held(spec, now)}
-    failed |= {place: 1 for mask in masks if (place := _failed_place(mask)) is not None}
+    held = _held(spec, now)
+    failed = {place: (SLOW_FACTOR, one.rank) for one in slow if (place := (one.node, one.gpu)) not in held}
+    failed |= {place: (1, mask.rank) for mask in masks if (place := _failed_place(mask)) is not None}
     if failed:
         records = {place: record for place, record in records.items() if _counts(record, now)}
-    for (node, gpu), factor in failed.items():
+    for (node, gpu), (factor, rank) in failed.items():
         failures = records[node, gpu].failures + 1 if (node, gpu) in records else 1
-        until = now + _quarantine(spec.failover, failures) * factor
-        record = GpuRecord(node=node, gpu=gpu, failures=failures, last=rfc3339(now), until=rfc3339(until))
-        records[node, gpu] = record
+        until = rfc3339(now + _quarantine(spec.failover, failures) * factor)
+        uuid = uuids.get(rank) if gpu is not None else None
+        records[node, gpu] = GpuRecord(node=node, gpu=gpu, uuid=uuid, failures=failures, last=rfc3339(now), until=until)
     return list(records.values())
 
 
@@ -83,7 +90,7 @@ def is_cleared(record: GpuRecord, failover: FailoverSpec) -> bool:
 
 def _clears(cleared: ClearedGpu, record: GpuRecord) -> bool:
     at, last = moment_of(cleared.at), moment_of(record.last)
-    is_meant = cleared.node == record.node and cleared.gpu in (None, record.gpu)
+    is_meant = cleared.node == record.node and cleared.gpu in (None, record.gpu) and cleared.uuid in (None, record.uuid)
     return is_meant and at is not None and last is not None and last <= at
 
 

@@ -48,6 +48,11 @@ class Seats:
         pod = self.pod(seat)
         return pod.seat(seat.rank) if pod else None
 
+    def gpu_uuids(self) -> dict[int, str]:
+        """What the ranks' GPUs are called by their driver, as far as the workers tell."""
+        reports = ((seat.rank, self.report(seat)) for seat in self.snapshot.stage.spec.ranks)
+        return {rank: report.gpu.id for rank, report in reports if report is not None and report.gpu.id}
+
     def is_serving(self, seat: RankSpec) -> bool:
         """Whether the seat's process answers its peers and its GPU is good."""
         report = self.report(seat)

@@ -144,7 +144,7 @@ def _next_spec(seats: Seats, layout: StageLayout, lanes: Drain, evidence: Eviden
     spec = seats.snapshot.stage.spec
     masks = new_masks(spec, evidence.losses, now)
     committed = with_layout(spec, layout, pods=_new_pods(seats), masks=masks)
-    history = next_history(spec, masks.values(), evidence.slow, now)
+    history = next_history(spec, masks.values(), evidence.slow, seats.gpu_uuids(), now)
     return committed.model_copy(update={"lanes": list(lanes.lanes), "history": history, "paused": evidence.paused})
 
 

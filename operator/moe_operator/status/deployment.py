@@ -16,6 +16,7 @@ from moe_api.stage import MoEStage
 from moe_operator.decide.actions import Verdict
 from moe_operator.snapshot import DeploymentSnapshot
 from moe_operator.status.deployment_conditions import Sum, deployment_conditions, leading_reason
+from moe_operator.status.places import has_places, unknown_places
 
 
 def describe_deployment(
@@ -25,8 +26,10 @@ def describe_deployment(
     metadata = snapshot.raw["metadata"]
     before = _status_before(snapshot)
     total = _sum(snapshot, verdict)
-    conditions = list(before.conditions)
-    for condition in deployment_conditions(total):
+    judged = deployment_conditions(total)
+    # What is no longer asked for is no longer told.
+    conditions = [known for known in before.conditions if find(judged, known.type)]
+    for condition in judged:
         known = find(conditions, condition.type)
         if condition.type == ConditionType.AVAILABLE and total.is_ignoring and known is not None:
             # It tells of the spec that was accepted; a wait for the newer one is not satisfied by it.
@@ -88,6 +91,7 @@ def _sum(snapshot: DeploymentSnapshot, verdict: Verdict) -> Sum:
         targets=(),
         wants_gateway=False,
         has_gateway=bool(gateway and gateway.get("status", {}).get("readyReplicas")),
+        unknown_places=unknown_places(snapshot) if deployment and has_places(deployment) else None,
     )
     if deployment is None:
         return total

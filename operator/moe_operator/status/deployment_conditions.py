@@ -1,4 +1,4 @@
-"""A MoEDeployment's conditions: Planned, Available, Progressing, Degraded, and TargetsMet where targets are set."""
+"""A MoEDeployment's conditions: the four that it always has; TargetsMet and PlacesKnown where they are asked for."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ GRAVITY = (
 
 @dataclass(frozen=True, kw_only=True)
 class Sum:
-    """What the conditions of a MoEDeployment are judged by; `targets` are the fields of spec.targets that are set."""
+    """What the conditions of a MoEDeployment are judged by; `targets` are the fields of spec.targets that are set.
+
+    `unknown_places` are the entries of spec.failover that name nothing, None where it has no such entries at all.
+    """
 
     generation: int
     verdict: Verdict
@@ -46,6 +49,7 @@ class Sum:
     targets: tuple[str, ...]
     wants_gateway: bool
     has_gateway: bool
+    unknown_places: tuple[str, ...] | None = None
 
     @property
     def is_ignoring(self) -> bool:
@@ -69,6 +73,8 @@ def deployment_conditions(total: Sum) -> list[Condition]:
     judged = [_planned(total), _available(total), _progressing(total), _degraded(total)]
     if total.targets:
         judged.append(targets_met(total.verdict, total.targets))
+    if total.unknown_places is not None:
+        judged.append(_places_known(total.unknown_places))
     return [condition.model_copy(update={"observed_generation": total.generation}) for condition in judged]
 
 
@@ -143,6 +149,13 @@ def _degraded(total: Sum) -> Condition:
     if reduced:
         return _condition(ConditionType.DEGRADED, "True", reason, words)
     return _condition(ConditionType.DEGRADED, "False", Reason.HEALTHY, "every stage is well")
+
+
+def _places_known(unknown: tuple[str, ...]) -> Condition:
+    if unknown:
+        return _condition(ConditionType.PLACES_KNOWN, "False", Reason.UNKNOWN_PLACE, ". ".join(unknown))
+    message = "every node and GPU that spec.failover names is there"
+    return _condition(ConditionType.PLACES_KNOWN, "True", Reason.PLACES_FOUND, message)
 
 
 def _missing_stages(total: Sum) -> int:

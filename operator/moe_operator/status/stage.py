@@ -75,6 +75,7 @@ def _rank(seat: RankSpec, seats: Seats) -> RankStatus:
         pod_uid=seat.pod_uid,
         node=pod.node if pod else None,
         gpu=seat.gpu,
+        uuid=(report.gpu.id or None) if report else None,
         address=(report.address or None) if report else None,
         incarnation=report.incarnation if report else 0,
         state=_rank_state(seat, seats),
