@@ -39,7 +39,9 @@ def next_history(
     """
     records = {_place(record): record for record in spec.history if not is_cleared(record, spec.failover)}
     held = _held(spec, now)
-    failed = {place: (SLOW_FACTOR, one.rank) for one in slow if (place := (one.node, one.gpu)) not in held}
+    failed: dict[Place, tuple[int, int]] = {
+        place: (SLOW_FACTOR, one.rank) for one in slow if (place := (one.node, one.gpu)) not in held
+    }
     failed |= {place: (1, mask.rank) for mask in masks if (place := _failed_place(mask)) is not None}
     if failed:
         records = {place: record for place, record in records.items() if _counts(record, now)}
