@@ -17,8 +17,9 @@ from moe_api.stage import MoEStage
 from moe_operator import errors, resources
 from moe_operator.api import Api, Json, Resource
 from moe_operator.desire.owner import is_owned_by
+from moe_operator.device_taints import read_device_taints
 from moe_operator.reading import explain, read_gateway, read_node, read_other_pods, read_pods
-from moe_operator.snapshot import DeploymentSnapshot, GatewayPod, Pod, StageSnapshot
+from moe_operator.snapshot import DeploymentSnapshot, DeviceTaint, GatewayPod, Pod, StageSnapshot
 
 
 async def observe_stage(api: Api, namespace: str, name: str) -> StageSnapshot | None:
@@ -27,10 +28,11 @@ async def observe_stage(api: Api, namespace: str, name: str) -> StageSnapshot | 
     if parsed is None:
         return None
     labels = names.stage_labels(parsed.deployment, parsed.replica, parsed.stage)
-    raw, pods, nodes = await asyncio.gather(
+    raw, pods, nodes, taints = await asyncio.gather(
         _get(api, resources.STAGES, namespace, name),
         api.list_objects(resources.PODS, namespace, _selecting(labels)),
         api.list_objects(resources.NODES, None, {}),
+        _device_taints(api),
     )
     if raw is None or raw["metadata"].get("deletionTimestamp"):
         return None
@@ -45,6 +47,7 @@ async def observe_stage(api: Api, namespace: str, name: str) -> StageSnapshot | 
         nodes={node.name: node for node in map(read_node, nodes)},
         others=others,
         siblings=siblings,
+        device_taints=taints,
     )
 
 
@@ -76,6 +79,22 @@ async def observe_deployment(api: Api, namespace: str, name: str) -> DeploymentS
         budgets={budget["metadata"]["name"]: budget for budget in budgets},
         nodes=tuple(map(read_node, nodes)),
     )
+
+
+async def _device_taints(api: Api) -> tuple[DeviceTaint, ...]:
+    """What drivers for dynamic resource allocation, and rules about their devices, say of GPUs; nothing without any."""
+    slices = await _list_if_served(api, resources.RESOURCE_SLICES)
+    return read_device_taints(slices, await _list_if_served(api, resources.TAINT_RULES)) if slices else ()
+
+
+async def _list_if_served(api: Api, resource: Resource) -> list[Json]:
+    """Nothing from an API server that does not have the kind yet, or does not let the operator see it: a sign more of
+    bad GPUs is welcome, and no condition of serving.
+    """
+    try:
+        return await api.list_objects(resource, None, {})
+    except (errors.NotFound, errors.Denied):
+        return []
 
 
 async def _others(api: Api, stage: MoEStage, pods: Iterable[Pod]) -> tuple[Pod, ...]:

@@ -18,6 +18,12 @@ EVENTS = Resource(group="", version="v1", plural="events", kind="Event")
 GATEWAYS = Resource(group="apps", version="v1", plural="deployments", kind="Deployment")
 ROLE_BINDINGS = Resource(group="rbac.authorization.k8s.io", version="v1", plural="rolebindings", kind="RoleBinding")
 BUDGETS = Resource(group="policy", version="v1", plural="poddisruptionbudgets", kind="PodDisruptionBudget")
+RESOURCE_SLICES = Resource(
+    group="resource.k8s.io", version="v1", plural="resourceslices", kind="ResourceSlice", namespaced=False
+)
+TAINT_RULES = Resource(
+    group="resource.k8s.io", version="v1beta2", plural="devicetaintrules", kind="DeviceTaintRule", namespaced=False
+)
 
 OWNED = (SERVICE_ACCOUNTS, ROLE_BINDINGS, GATEWAYS, SERVICES, BUDGETS)
 

@@ -56,6 +56,22 @@ class Node:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeviceTaint:
+    """A taint of a GPU that a driver for dynamic resource allocation offers, from its slice or from a rule.
+
+    `uuid` is the GPU's own name, "" where the slice has none.
+    """
+
+    node: str
+    driver: str
+    device: str
+    uuid: str
+    key: str
+    value: str
+    effect: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageSnapshot:
     """A MoEStage, its pods (all attempts), and every node by name. `raw` is the object as read.
 
@@ -72,6 +88,7 @@ class StageSnapshot:
     nodes: Mapping[str, Node]
     others: tuple[Pod, ...] = ()
     siblings: tuple[MoEStage, ...] = ()
+    device_taints: tuple[DeviceTaint, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

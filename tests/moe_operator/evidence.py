@@ -18,7 +18,7 @@ from moe_api.report import GpuHealth, Report, SeatReport, SlowPeer, UnreachableP
 from moe_api.stage import MoEStage
 from moe_operator.decide.seats import Seats, find_seats
 from moe_operator.desire.stages import new_stage
-from moe_operator.snapshot import Node, Pod, StageSnapshot
+from moe_operator.snapshot import DeviceTaint, Node, Pod, StageSnapshot
 from tests.moe_operator.world import EXAMPLES
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -93,7 +93,12 @@ def well(num_pods: int, gpus: int) -> list[Pod]:
 
 
 def seats_of(
-    stage: MoEStage, pods: Iterable[Pod], *, nodes: Mapping[str, Node] | None = None, others: Iterable[Pod] = ()
+    stage: MoEStage,
+    pods: Iterable[Pod],
+    *,
+    nodes: Mapping[str, Node] | None = None,
+    others: Iterable[Pod] = (),
+    device_taints: Iterable[DeviceTaint] = (),
 ) -> Seats:
     """What a pass would see; the nodes have nothing to say unless given."""
     pods = tuple(pods)
@@ -107,5 +112,6 @@ def seats_of(
             pods=pods,
             nodes=plain | dict(nodes or {}),
             others=tuple(others),
+            device_taints=tuple(device_taints),
         )
     )

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from moe_operator import resources
+from collections.abc import Mapping
+
+import pytest
+
+from moe_operator import errors, resources
+from moe_operator.api import Json, Resource
+from moe_operator.memory import MemoryApi
 from moe_operator.observe import observe_stage
 from moe_operator.snapshot import StageSnapshot
 from tests.moe_operator.test_reconcile import place_of, settled, two_pods_a_stage
@@ -22,7 +28,38 @@ async def seen(world: World) -> tuple[StageSnapshot, int]:
 async def test_in_peace_a_stage_is_seen_without_the_others() -> None:
     snapshot, num_reads = await seen(await settled(World(two_pods_a_stage)))
 
-    assert (snapshot.others, snapshot.siblings, num_reads) == ((), (), 3)
+    assert (snapshot.others, snapshot.siblings, num_reads) == ((), (), 4)
+
+
+class WithoutDevices(MemoryApi):
+    """An API server that has no kinds of dynamic resource allocation, or does not let the operator see them."""
+
+    def __init__(self, error: type[errors.ApiError]) -> None:
+        super().__init__()
+        self._error = error
+
+    async def list_objects(self, resource: Resource, namespace: str | None, labels: Mapping[str, str]) -> list[Json]:
+        if resource.group == "resource.k8s.io":
+            raise self._error(resource.plural)
+        return await super().list_objects(resource, namespace, labels)
+
+
+@pytest.mark.parametrize("error", [errors.NotFound, errors.Denied])
+async def test_a_cluster_without_dynamic_resource_allocation_is_seen_as_well(error: type[errors.ApiError]) -> None:
+    world = await settled(World(two_pods_a_stage))
+    api = WithoutDevices(error)
+    for resource in (resources.STAGES, resources.PODS, resources.NODES):
+        for found in await world.api.list_objects(resource, None, {}):
+            api.put(resource, found)
+
+    snapshot = await observe_stage(api, NAMESPACE, STAGE)
+    assert snapshot is not None
+    assert (len(snapshot.pods), snapshot.device_taints) == (2, ())
+
+
+async def test_an_outage_is_no_absence_of_taints() -> None:
+    with pytest.raises(errors.Unavailable):
+        await observe_stage(WithoutDevices(errors.Unavailable), NAMESPACE, STAGE)
 
 
 async def test_the_replicas_other_pods_are_read_for_a_new_failure_and_no_longer_for_an_old_one() -> None:
@@ -31,10 +68,10 @@ async def test_the_replicas_other_pods_are_read_for_a_new_failure_and_no_longer_
     await world.run_nodes()
 
     snapshot, num_reads = await seen(world)
-    assert ([pod.name for pod in snapshot.others], num_reads) == (["small-r0-s01-p0-a0", "small-r0-s01-p1-a0"], 4)
+    assert ([pod.name for pod in snapshot.others], num_reads) == (["small-r0-s01-p0-a0", "small-r0-s01-p1-a0"], 5)
 
     await world.settle()
-    assert (await seen(world))[1] == 3
+    assert (await seen(world))[1] == 4
 
 
 async def test_the_replicas_other_pods_are_read_where_somebody_is_not_heard() -> None:

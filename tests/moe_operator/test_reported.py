@@ -9,7 +9,7 @@ from typing import Any
 from moe_api.names import Reason
 from moe_operator.decide.leaving import Leaving
 from moe_operator.decide.reported import find_reported
-from moe_operator.snapshot import Node
+from moe_operator.snapshot import DeviceTaint, Node
 from tests.moe_operator.evidence import pod, seat, seats_of, stage_of, well
 
 FOUR = {"nvidia.com/gpu": "4"}
@@ -97,6 +97,31 @@ def test_gpus_that_are_counted_and_known_empty_nothing_more() -> None:
     broken = pod(0, [seat(0, 0, bad="XID 79"), *(first.report.seats[1:] if first.report else [])])
     node = Node(name="node-0", capacity=FOUR, allocatable=three)
     assert find_reported(seats_of(stage_of(2, 4), [broken, *others], nodes={"node-0": node})) == {}
+
+
+def tainted(**taint: Any) -> Mapping[int, Leaving]:
+    """Of two pods of four GPUs each, with a taint of a device, xid=79 of gpu-2 on the first node unless said."""
+    bad = {"node": "node-0", "driver": "gpu.nvidia.com", "device": "gpu-2", "uuid": "", "value": "79"}
+    named = bad | {"key": "gpu.nvidia.com/xid", "effect": "NoSchedule"} | taint
+    return find_reported(seats_of(stage_of(2, 4), well(2, 4), device_taints=[DeviceTaint(**named)]))
+
+
+def test_a_taint_of_a_device_means_that_gpu() -> None:
+    words = "taint gpu.nvidia.com/xid=79:NoSchedule of device gpu-2 of gpu.nvidia.com on node node-0"
+
+    assert {rank: one.message for rank, one in tainted().items()} == {2: words}
+    assert list(tainted(uuid="node-0/3")) == [3], "its own name counts before the device's"
+    assert list(tainted(node="node-1")) == [6]
+    assert tainted(node="node-9") == {}
+    assert tainted(uuid="GPU-1") == {}
+    assert tainted(device="card") == {}
+
+
+def test_only_a_taint_that_says_bad_or_sends_everybody_away_empties_a_gpu() -> None:
+    assert list(tainted(key="example.com/maintenance", value="", effect="NoExecute")) == [2]
+    assert list(tainted(key="gpu.nvidia.com/gpu-lost")) == [2]
+    assert tainted(key="example.com/reserved") == {}
+    assert tainted(effect="None") == {}
 
 
 def test_a_pod_without_a_node_yet_is_nobodys_business() -> None:

@@ -1,6 +1,8 @@
-"""GPUs that others than their workers call bad: watchers of nodes by conditions and taints, device plugins by counts.
+"""GPUs that others than their workers call bad: watchers of nodes by conditions and taints, device plugins by counts,
+drivers for dynamic resource allocation by taints of the device itself.
 
-Reads what node-problem-detector, NVSentinel and the kubelet write. Tolerant: who names no GPU means the whole node.
+Reads what node-problem-detector, NVSentinel, the kubelet and NVIDIA's DRA driver write. Tolerant: who names no GPU
+means the whole node.
 """
 
 from __future__ import annotations
@@ -13,13 +15,13 @@ from moe_api.names import Reason
 from moe_api.stage import RankSpec
 from moe_operator.decide.leaving import Leaving
 from moe_operator.decide.seats import Seats
-from moe_operator.snapshot import Node, Pod
+from moe_operator.snapshot import DeviceTaint, Node, Pod
 
 # Types such as GpuXidError, GpuMemWatch, SysLogsXIDError, XIDErrors, GPUMissing, NVLinkStatusInactive, DcgmFailed.
 GPU_WORDS = re.compile(r"gpu|xid|nvlink|dcgm|nvidia|rocm", re.IGNORECASE)
 GOOD_WORDS = re.compile(r"(ready|healthy|available)$", re.IGNORECASE)
 # A taint such as nvidia.com/gpu only keeps other pods away; nvidia.com/gpu-unhealthy says more.
-BAD_WORDS = re.compile(r"unhealthy|bad|error|fail|fault|xid|degraded|quarantin", re.IGNORECASE)
+BAD_WORDS = re.compile(r"unhealthy|bad|error|fail|fault|lost|xid|degraded|quarantin", re.IGNORECASE)
 UUID = re.compile(r"GPU-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 INDEX = re.compile(r"\bgpu[ _]?(?:index|id)?[ :=#_-]{0,2}(\d{1,4})\b", re.IGNORECASE)
 MOST_WORDS = 200
@@ -60,7 +62,7 @@ def _signs(pod: Pod, seats: Seats) -> list[_Sign]:
     node = seats.snapshot.nodes.get(pod.node or "")
     if node is None:
         return []
-    named = [*_conditions(node), *_taints(node), *_devices(pod)]
+    named = [*_conditions(node), *_taints(node), *_devices(pod), *_device_taints(node, seats.snapshot.device_taints)]
     known = sum(
         1 for seat in seats.snapshot.stage.spec.ranks if seat.pod_uid == pod.uid and _is_known(seat, pod, named)
     )
@@ -85,6 +87,23 @@ def _taints(node: Node) -> Iterable[_Sign]:
             )
             ids = frozenset(UUID.findall(value))
             yield _Sign(words=f"taint {key}={value} of node {node.name}", indices=indices, ids=ids)
+
+
+def _device_taints(node: Node, taints: Iterable[DeviceTaint]) -> Iterable[_Sign]:
+    """A GPU that everybody is to leave, or that new pods are to keep off because it is bad.
+
+    NoSchedule alone may just reserve a GPU, as a node's taint does, and None says what harms nobody.
+    """
+    for taint in taints:
+        is_bad = taint.effect == "NoExecute" or (taint.effect == "NoSchedule" and BAD_WORDS.search(taint.key))
+        number = re.search(r"\d{1,4}$", taint.device)
+        if taint.node == node.name and is_bad and (taint.uuid or number):
+            told = f"{taint.key}={taint.value}:{taint.effect}" if taint.value else f"{taint.key}:{taint.effect}"
+            words = f"taint {told} of device {taint.device} of {taint.driver} on node {node.name}"
+            if taint.uuid:
+                yield _Sign(words=words, ids=frozenset({taint.uuid}))
+            elif number:
+                yield _Sign(words=words, indices=frozenset({int(number[0])}))
 
 
 def _devices(pod: Pod) -> Iterable[_Sign]:
