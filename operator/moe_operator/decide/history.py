@@ -42,7 +42,7 @@ def next_history(
     failed: dict[Place, tuple[int, int]] = {
         place: (SLOW_FACTOR, one.rank) for one in slow if (place := (one.node, one.gpu)) not in held
     }
-    failed |= {place: (1, mask.rank) for mask in masks if (place := _failed_place(mask)) is not None}
+    failed |= {lost: (1, mask.rank) for mask in masks if (lost := _failed_place(mask)) is not None}
     if failed:
         records = {place: record for place, record in records.items() if _counts(record, now)}
     for (node, gpu), (factor, rank) in failed.items():
