@@ -156,10 +156,11 @@ class Heads:
         self._ring = ring
         self._socks = [socket.create_connection(one.getsockname()) for one in listeners[: ring.ranks]]
 
-    def send(self, sequences: int, tokens: int) -> None:
-        """`sequences` of them at the same time, each for so many tokens, dealt out to the lanes."""
+    def send(self, sequences: int, tokens: int, per_lane: int = 1) -> None:
+        """`sequences` of them at the same time, each for so many tokens; a lane gets `per_lane` before the next."""
         left, selector = {}, selectors.DefaultSelector()
-        for lane, rows in Counter(sequence % self._ring.ranks for sequence in range(sequences)).items():
+        lanes = Counter(sequence // per_lane % self._ring.ranks for sequence in range(sequences))
+        for lane, rows in lanes.items():
             journey, sock = Journey(lane=lane, rows=rows, tokens=0, wanted=tokens), self._socks[lane]
             sock.sendall(journey.pack(START) + bytes(rows * self._ring.row_bytes))
             left[lane] = HEADER.size * rows * tokens

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from moe_wire.messages import Sampling
 from moe_worker.local import LocalCluster
 from moe_worker.make_checkpoint import main as make_checkpoint
 from moe_worker.protocol.view import StageView
@@ -76,6 +77,16 @@ def test_a_lane_with_few_blocks_that_lets_few_wait_serves_all_in_the_end(model: 
     engine = {"blocks_per_lane": 4, "max_sequence_length": 64, "max_waiting": 1}
     with LocalCluster(model, stages=1, ranks=1, engine=engine) as cluster:
         assert cluster.generate(PROMPTS, NEW_TOKENS) == alone
+
+
+def test_prompts_are_dealt_to_the_lanes_as_many_at_a_time_as_was_asked_for(
+    cluster: LocalCluster, alone: list[list[int]]
+) -> None:
+    assert cluster.generate(PROMPTS, NEW_TOKENS) == alone
+    streams = cluster.client.submit(PROMPTS, 2, Sampling(), None, streams_per_lane=3)
+    cluster.wait(lambda: cluster.client.turn(streams), 60.0)
+    assert [stream.lane for stream in streams] == [0, 0, 0, 1, 1, 1, 2, 2]
+    assert [stream.generated for stream in streams] == [tokens[:2] for tokens in alone]
 
 
 def test_ranks_tell_their_load(cluster: LocalCluster) -> None:

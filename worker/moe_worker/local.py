@@ -155,9 +155,12 @@ class LocalCluster:
         sampling: Sampling | None = None,
         on_token: Callable[[int, int], None] | None = None,
         limit_s: float = 60.0,
+        streams_per_lane: int = 1,
     ) -> list[list[int]]:
-        """The new tokens of each prompt; lanes take turns. `on_token` hears (index of the prompt, token)."""
-        streams = self.client.submit(prompts, max_tokens, sampling or Sampling(), on_token)
+        """The new tokens of each prompt; lanes take turns, so many prompts at a time. `on_token` hears (index of the
+        prompt, token).
+        """
+        streams = self.client.submit(prompts, max_tokens, sampling or Sampling(), on_token, streams_per_lane)
         self.wait(lambda: self.client.turn(streams), limit_s)
         return [stream.generated for stream in streams]
 

@@ -24,9 +24,12 @@ MAX_QUEUED_BYTES = 1 << 30
 
 @dataclass(kw_only=True)
 class Stream:
-    """One prompt on its way. `lane` is where it is now; None while it looks for one, not before `not_before`."""
+    """One prompt on its way. `lane` is where it is now; None while it looks for one, not before `not_before`. Lanes are
+    given by `turn`.
+    """
 
     index: int
+    turn: int
     request: bytes
     prompt: tuple[int, ...]
     max_tokens: int
@@ -59,10 +62,13 @@ class LocalClient:
         max_tokens: int,
         sampling: Sampling,
         on_token: Callable[[int, int], None] | None,
+        streams_per_lane: int = 1,
     ) -> list[Stream]:
+        """One stream for each prompt, dealt out to the lanes so many at a time."""
         streams = [
             Stream(
                 index=index,
+                turn=index // streams_per_lane,
                 request=secrets.token_bytes(16),
                 prompt=tuple(prompt),
                 max_tokens=max_tokens,
@@ -85,7 +91,7 @@ class LocalClient:
         lanes = sorted(lane for lane, connection in self._connections.items() if connection.phase is Phase.OPEN)
         for stream in streams:
             if stream.lane is None and not stream.is_done and lanes and now >= stream.not_before:
-                self._place(stream, lanes[stream.index % len(lanes)])
+                self._place(stream, lanes[stream.turn % len(lanes)])
         return all(stream.is_done for stream in streams)
 
     def close(self) -> None:

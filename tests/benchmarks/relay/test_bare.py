@@ -21,3 +21,4 @@ def test_all_tokens_of_all_sequences_come_home(sequences: int) -> None:
     with running_ring(RING) as heads:
         heads.send(sequences, tokens=5)
         heads.send(sequences, tokens=2)
+        heads.send(sequences, tokens=2, per_lane=4)
