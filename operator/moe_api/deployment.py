@@ -112,7 +112,9 @@ class ExpertsSpec(SpecModel):
     copies_of: list[CopiesOf] | None = Field(default=None, max_length=4096)
     """Experts whose number of copies differs."""
     spare_copies: int = Field(default=0, ge=0, le=65536)
-    """How many more copies in a stage may go to its hottest experts."""
+    """How many more copies in a stage may go to its hottest experts; none is made that would leave the busiest GPU as
+    busy as it is.
+    """
     survive: Literal["nothing", "gpu", "node"] = "nothing"
     """The loss that must leave every expert hosted without loading: any one gpu, or any one node."""
     rebalance: RebalanceSpec | None = None

@@ -50,8 +50,40 @@ def balances(layout: Layout, rates: Rates, *, batch: int) -> tuple[Balance, ...]
 
 
 def worst_of_both(stage: StageLayout, rates: Rates, *, batch: int) -> float:
-    """The worse of prefill's and decode's busiest over mean: what placement makes small."""
-    return max(busiest_over_mean(loads.values()) for loads in _loads(stage, rates, batch))
+    """How busy the busiest rank is, in prefill or in decode, whichever is worse: what placement makes small.
+
+    Over what the mean rank would have to do if every expert had one copy: so further copies are not taken for good
+    because they make all ranks read more.
+    """
+    return Busyness(stage, rates, batch=batch).most
+
+
+class Busyness:
+    """What every living rank of a stage has to do, while copies come and go."""
+
+    def __init__(self, stage: StageLayout, rates: Rates, *, batch: int) -> None:
+        self._rates = rates
+        self._batch = batch
+        tokens, reads = _loads(stage, rates, batch)
+        self._tokens, self._reads = tokens, reads
+        hosted = [expert for expert in stage.experts if any(rank in tokens for rank in stage.hosts(expert))]
+        self._mean_tokens = fsum(rates[expert] for expert in hosted) / max(1, len(tokens)) or 1.0
+        self._mean_reads = fsum(activation(rates[expert], batch) for expert in hosted) / max(1, len(tokens)) or 1.0
+
+    @property
+    def most(self) -> float:
+        """The busiest rank's, over the mean rank's with one copy of each expert; 1 where there is no load at all."""
+        tokens, reads = max(self._tokens.values(), default=0.0), max(self._reads.values(), default=0.0)
+        return max(tokens / self._mean_tokens, reads / self._mean_reads) or 1.0
+
+    def rehost(self, expert: int, before: Sequence[int], after: Sequence[int]) -> None:
+        """The expert's work is shared by other ranks than it was."""
+        for hosts, sign in ((before, -1), (after, 1)):
+            living = [rank for rank in hosts if rank in self._tokens]
+            rate = self._rates[expert] / len(living) if living else 0.0
+            for rank in living:
+                self._tokens[rank] += sign * rate
+                self._reads[rank] += sign * activation(rate, self._batch)
 
 
 def _loads(stage: StageLayout, rates: Rates, batch: int) -> tuple[dict[int, float], dict[int, float]]:

@@ -18,6 +18,7 @@ from moe_planner.packing import Packing, packing_of, spots_of, weigh
 from moe_planner.placement import empty_stages, place
 from moe_planner.result import Degrees
 from moe_planner.spans import nearest_spans
+from moe_planner.sparing import worthwhile
 from moe_planner.topology import grown_nodes, racks_of, seats_by_gpu
 
 Gpu = tuple[str, int]
@@ -161,7 +162,8 @@ def _grown(
     packing = packing_of(stage, weights, spots, -(-sum(wanted.values()) // len(spots)))
     _keep(packing, stage, wanted, gpus, resident)
     fill(packing, wanted)
-    return replace(stage, copies=packing.copies())
+    least = wanted_copies(stage.experts, len(stage.ranks), replace(constraints, spare_copies=0), rates)
+    return worthwhile(replace(stage, copies=packing.copies()), least, rates, batch=batch, racks=racks)
 
 
 def _keep(

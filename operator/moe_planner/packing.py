@@ -104,11 +104,11 @@ class Packing:
 
 
 def weigh(wanted: Mapping[int, int], rates: Rates, *, ranks: int, batch: int) -> dict[int, Weight]:
-    """The weight of one copy of each expert when it has as many as `wanted`."""
+    """The weight of one copy of each expert when it has as many as `wanted`; the mean rank is one without copies."""
     each = {expert: rates[expert] / number for expert, number in wanted.items()}
     reads = {expert: activation(rate, batch) for expert, rate in each.items()}
     tokens = sum(wanted[expert] * each[expert] for expert in wanted) / ranks or 1.0
-    read = sum(wanted[expert] * reads[expert] for expert in wanted) / ranks or 1.0
+    read = sum(activation(rates[expert], batch) for expert in wanted) / ranks or 1.0
     return {expert: Weight(prefill=each[expert] / tokens, decode=reads[expert] / read) for expert in wanted}
 
 

@@ -18,10 +18,13 @@ from moe_planner.packing import Packing, packing_of, spots_of, weigh
 from moe_planner.refining import refine
 from moe_planner.result import Degrees
 from moe_planner.sizes import layers_of_stages
+from moe_planner.sparing import numbers_to_try, worthwhile
 from moe_planner.topology import choose_nodes, gpus_per_pod, racks_of
 
 # Refining a stage any further gains less than a percent; all stages together have to be placed in a second or two.
 _REFINING_STEPS = 60
+_SMALLEST_GAIN = 1e-3
+"""What spare copies must take off the busiest rank, as a share of the mean rank."""
 
 
 def place(
@@ -85,7 +88,9 @@ def empty_stages(
 def host_experts(
     stage: StageLayout, constraints: Constraints, rates: Rates, *, racks: dict[str, str], batch: int
 ) -> StageLayout:
-    """The stage with every expert on as many ranks as it is to have copies."""
+    """The stage with every expert on as many ranks as it is to have copies, and spare ones where these relieve it."""
+    if constraints.spare_copies:
+        return _with_spares(stage, constraints, rates, racks=racks, batch=batch)
     here = {expert: rates[expert] for expert in stage.experts}
     regular = None
     if not has_extra_copies(constraints):
@@ -97,6 +102,22 @@ def host_experts(
     if regular and worst_of_both(regular, rates, batch=batch) <= worst_of_both(packed, rates, batch=batch):
         return regular
     return packed
+
+
+def _with_spares(
+    stage: StageLayout, constraints: Constraints, rates: Rates, *, racks: dict[str, str], batch: int
+) -> StageLayout:
+    """With the spare copies that make the busiest rank less busy than it is without any; with none where none do."""
+    without = replace(constraints, spare_copies=0)
+    best = host_experts(stage, without, rates, racks=racks, batch=batch)
+    least = wanted_copies(stage.experts, len(stage.ranks), without, rates)
+    for number in numbers_to_try(constraints.spare_copies):
+        wanted = wanted_copies(stage.experts, len(stage.ranks), replace(constraints, spare_copies=number), rates)
+        packed = replace(stage, copies=_packed(stage, wanted, rates, racks, batch).copies())
+        spared = worthwhile(packed, least, rates, batch=batch, racks=racks)
+        if worst_of_both(best, rates, batch=batch) - worst_of_both(spared, rates, batch=batch) > _SMALLEST_GAIN:
+            best = spared
+    return best
 
 
 def _replica(

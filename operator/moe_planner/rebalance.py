@@ -15,6 +15,7 @@ from moe_planner.moves import Rehosting, Room, moves_between
 from moe_planner.packing import Packing, packing_of, spots_of, weigh
 from moe_planner.refining import Change, apply, best_change, undo
 from moe_planner.resizing import shrink
+from moe_planner.sparing import numbers_to_try, worthwhile
 
 HYSTERESIS = 0.1
 """The share by which the busiest rank must get less busy before anything moves."""
@@ -29,13 +30,15 @@ def rebalance(
     budget: int,
     room: Room,
     wanted: Mapping[int, int] | None = None,
+    least: Mapping[int, int] | None = None,
     hysteresis: float = HYSTERESIS,
     racks: Mapping[str, str] | None = None,
 ) -> Rehosting:
     """The stage with at most `budget` copies loaded elsewhere; itself where that gains less than `hysteresis`.
 
-    `wanted` are the copies that each expert should have by these rates (copies.wanted_copies): extra ones of experts
-    that cooled down make way for those of hot ones. While something is masked, loading or without a host nothing is
+    `wanted` are the copies that each expert may have by these rates (copies.wanted_copies), and `least` those that it
+    must have, all that are wanted when left out: extra ones of experts that cooled down make way for those of hot ones,
+    where these make the busiest rank less busy. While something is masked, loading or without a host nothing is
     rebalanced: healing comes first.
     """
     unsettled = stage.masked or any(copy.state == "loading" for copy in stage.copies)
@@ -43,11 +46,17 @@ def rebalance(
         return _nothing(stage)
     counts = [_counts(stage)]
     if wanted is not None:
-        counts.append(_next_counts(stage, wanted, rates, budget))
+        counts += [_next_counts(stage, wanted, rates, number) for number in (0, *numbers_to_try(budget))]
     options = [_relieved(stage, one, rates, batch, budget, room, racks) for one in counts]
-    judged = [(worst_of_both(one, rates, batch=batch), len(moves_between(stage, one)), one) for one in options]
+    needed = least or wanted
+    if needed is not None:
+        options += [worthwhile(one, needed, rates, batch=batch, racks=racks) for one in options]
+    judged = [
+        (worst_of_both(one, rates, batch=batch), len(moves_between(stage, one)), len(one.copies), one)
+        for one in options
+    ]
     legal = [one for one in judged if one[1] <= budget]
-    worst, _, best = min(legal, key=lambda one: one[:2], default=(inf, 0, stage))
+    worst, _, _, best = min(legal, key=lambda one: one[:3], default=(inf, 0, 0, stage))
     if worst > (1 - hysteresis) * worst_of_both(stage, rates, batch=batch):
         return _nothing(stage)
     return _rehosting(stage, best)
@@ -99,12 +108,11 @@ def _counts(stage: StageLayout) -> dict[int, int]:
 
 
 def _next_counts(stage: StageLayout, wanted: Mapping[int, int], rates: Rates, budget: int) -> dict[int, int]:
-    """All that may go, and of what is lacking the hottest, as many as the budget allows."""
+    """All that may go, and of what is lacking as many as the budget allows, each for the hottest by then."""
     counts = {expert: min(number, wanted[expert]) for expert, number in _counts(stage).items()}
-    lacking = [expert for expert, number in counts.items() for _ in range(wanted[expert] - number)]
-    hottest = sorted(lacking, key=lambda expert: (-rates[expert] / counts[expert], expert))
-    for expert in hottest[:budget]:
-        counts[expert] += 1
+    for _ in range(min(budget, sum(wanted.values()) - sum(counts.values()))):
+        lacking = [expert for expert, number in counts.items() if number < wanted[expert]]
+        counts[max(lacking, key=lambda expert: (rates[expert] / counts[expert], -expert))] += 1
     return counts
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,9 @@ from tests.moe_planner.stages import Case, cases, on_nodes, placed, shaped
 
 SPEAKING = Path(__file__).parents[2] / "models" / "speaking"
 ROOM = Room(lanes_per_rank=3, experts_per_rank=2)
+SPEAKING_RATES = counted_rates(
+    dict(enumerate(json.loads((SPEAKING / "loads.json").read_text())["counts"][0])), experts=16, chosen=2
+)
 HOT = {0: 0.9, 1: 0.8, 2: 0.2, 3: 0.1}
 
 
@@ -40,14 +44,44 @@ def test_the_budget_is_kept() -> None:
 
 
 def test_what_a_trained_model_was_counted_with_is_evened_out_by_spare_copies() -> None:
-    counts = dict(enumerate(json.loads((SPEAKING / "loads.json").read_text())["counts"][0]))
-    rates, spare = counted_rates(counts, experts=16, chosen=2), Constraints(spare_copies=4)
+    rates, spare = SPEAKING_RATES, Constraints(spare_copies=4)
     stage = placed(shaped(), on_nodes(2, 8), ranks=16, constraints=spare).stages[0]
-    wanted = wanted_copies(stage.experts, 16, spare, rates)
-    found = rebalance(stage, rates, batch=128, budget=4, room=ROOM, wanted=wanted)
-    assert len(found.moves) == 4
-    # The busiest rank over the mean, in prefill: without the counts the spare copies go to the first experts.
-    assert [round(balance(one, rates, batch=128).prefill, 2) for one in (stage, found.layout)] == [3.13, 1.36]
+    wanted, least = (wanted_copies(stage.experts, 16, one, rates) for one in (spare, Constraints()))
+    assert len(stage.copies) == 16, "without the counts no spare copy is worth its place"
+
+    found = rebalance(stage, rates, batch=1, budget=4, room=ROOM, wanted=wanted, least=least)
+    # Of 6656 choices of the mean expert, 18184 fell on expert 7 and 18004 on expert 6; 14 had 1040, 1 had 51.
+    assert [(move.expert, move.to_rank) for move in found.moves] == [(6, 14), (7, 1), (11, 5)]
+    assert worst_of_both(stage, rates, batch=1) == pytest.approx(18184 / 6656, abs=1e-3)
+    assert worst_of_both(found.layout, rates, batch=1) == pytest.approx((1040 + 18004 / 2) / 6656, abs=1e-3)
+
+
+def test_a_copy_that_costs_more_reads_than_it_relieves_is_not_made() -> None:
+    """In a batch of 128 tokens every expert is read for each step, in half of its copies too: a rank with two has two
+    reads where the mean has one. Experts 6 and 7 with 2.7 times the mean's tokens are worth that, the next are not.
+    """
+    rates, spare = SPEAKING_RATES, Constraints(spare_copies=4)
+    stage = placed(shaped(), on_nodes(2, 8), ranks=16).stages[0]
+    wanted, least = (wanted_copies(stage.experts, 16, one, rates) for one in (spare, Constraints()))
+    found = rebalance(stage, rates, batch=128, budget=4, room=ROOM, wanted=wanted, least=least)
+    assert {expert for expert in stage.experts if len(found.layout.hosts(expert)) > 1} == {6, 7}
+    # After it the busiest is expert 11's rank, which has nothing else.
+    assert balance(found.layout, rates, batch=128).prefill == pytest.approx(12986 / 6656, abs=1e-3)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 50), min_size=16, max_size=16), st.integers(0, 8), st.sampled_from([1, 8, 128]))
+def test_no_spare_copy_makes_the_busiest_rank_busier(counts: list[int], spares: int, batch: int) -> None:
+    rates = expert_rates(shaped(), Loads(kind="measured", counts=(tuple(counts),)))
+    stage = placed(shaped(), on_nodes(2, 8), ranks=16).stages[0]
+    wanted = wanted_copies(stage.experts, 16, Constraints(spare_copies=spares), rates)
+    least = dict.fromkeys(stage.experts, 1)
+    after = rebalance(stage, rates, batch=batch, budget=8, room=ROOM, wanted=wanted, least=least, hysteresis=0.0).layout
+    assert worst_of_both(after, rates, batch=batch) <= worst_of_both(stage, rates, batch=batch)
+    for copy in after.copies:
+        if len(after.hosts(copy.expert)) > 1:
+            without = replace(after, copies=tuple(one for one in after.copies if one != copy))
+            assert worst_of_both(without, rates, batch=batch) > worst_of_both(after, rates, batch=batch)
 
 
 def test_small_gains_move_nothing() -> None:

@@ -55,6 +55,7 @@ def _rebalanced(
         budget=wanted.moves,
         room=room(snapshot.stage.spec, snapshot.accepted),
         wanted=wanted_copies(layout.experts, len(layout.ranks), inputs.constraints, rates),
+        least=wanted_copies(layout.experts, len(layout.ranks), replace(inputs.constraints, spare_copies=0), rates),
         racks=inputs.racks,
     )
     if not found.moves and not found.dropped:
