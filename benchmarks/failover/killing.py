@@ -49,6 +49,9 @@ def _kill(bench: Bench, crowd: Crowd, part: str, how: str) -> None:
     heads = {one.rank: frozenset(one.lanes) for one in seats}
     now = time.monotonic()
     lanes = frozenset(lane for one in crowd.running() for lane in bench.lanes_of(one, now, heads))
+    if len(lanes) == 1 and len(hit) % 2:
+        # All streams are in this lane: every other kill is one that they see as others'.
+        lanes = frozenset().union(*heads.values()) - lanes
     seat = choose(seats, hit, lanes, bench.dice)
     time.sleep(BEFORE_S)
     running = crowd.running()

@@ -90,6 +90,8 @@ def _failures(bench: Bench, prefix: str, calm_s: float, each: int, few: int) -> 
         Part(name=f"{prefix}calm", share=1, run=lambda until: rest(bench, f"{prefix}calm", calm_s)),
         _kills(bench, f"{prefix}exit", "exit", each),
         _kills(bench, f"{prefix}device", "device", each),
+        # What the machine gives changes within minutes: what nothing failing costs is seen on both sides of the kills.
+        Part(name=f"{prefix}calm-after", share=1, run=lambda until: rest(bench, f"{prefix}calm-after", calm_s)),
         _kills(bench, f"{prefix}hang", "hang", few),
     ]
 
