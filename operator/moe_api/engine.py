@@ -30,6 +30,9 @@ class EngineSpec(SpecModel):
     stream that has begun is never refused."""
     max_sequence_length: int = Field(default=2048, ge=2, le=16777216)
     """Tokens of prompt and completion together at most; must fit into one lane's blocks."""
+    log_requests: bool = False
+    """Has ranks log every request that begins or ends in a lane, under the client's X-Request-Id; else only what became
+    of it on the way: returned, taken up again, dropped or failed."""
     transport: Literal["tcp", "nixl"] = "tcp"
     """How rows travel between ranks. nixl: large ones are read out of the sender's memory with NVIDIA NIXL, over
     InfiniBand, RoCE or shared memory; only in a trusted network, for UCX asks nobody who they are."""

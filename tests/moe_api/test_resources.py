@@ -29,6 +29,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "maxWaiting": 256,
         "maxStepsInFlight": 4,
         "maxSequenceLength": 2048,
+        "logRequests": False,
         "transport": "tcp",
     }
     assert spec.failover.dump() == {

@@ -68,6 +68,7 @@ async def test_one_id_tells_a_request_s_way_from_head_to_head(
     told = [line for line in lines(caplog) if line.startswith("mine-1 ")]
     [one], [other] = [[submit.request.hex() for submit in head.submits] for head in gateway.heads]
     assert one[:24] == other[:24]
+    assert {submit.name for head in gateway.heads for submit in head.submits} == {"mine-1"}, "ranks log it too"
     assert told[:3] == [
         f"mine-1 goes to {first.key} as {one} with 0 tokens of its answer",
         f"mine-1 returned by {first.key} as {one}: the lane moved",

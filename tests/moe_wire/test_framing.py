@@ -88,7 +88,7 @@ messages = st.one_of(
     st.builds(Parcel, st.binary(), u64, u64),
     st.builds(Fetched, u64),
     st.builds(Broken, u32, u64),
-    st.builds(Submit, requests, numbers, numbers, samplings, u32, numbers, i32, i32),
+    st.builds(Submit, requests, numbers, numbers, samplings, u32, numbers, i32, i32, texts),
     st.builds(Scored, requests, u32, all_scores),
     st.builds(Cancel, requests),
     st.builds(Emitted, requests, u32, u32, st.sampled_from(("", "stop", "length")), logprobs),

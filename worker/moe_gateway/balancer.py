@@ -259,6 +259,7 @@ class Balancer:
                 stop_tokens=generation.stop_tokens,
                 priority=generation.priority,
                 prompt_logprobs=generation.prompt_logprobs_left,
+                name=generation.name,
             )
         )
 

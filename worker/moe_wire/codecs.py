@@ -219,7 +219,7 @@ def _pack_term(message: Reset | Broken) -> bytes:
 def _pack_submit(message: Submit) -> bytes:
     lists = [pack_integers(numbers) for numbers in (message.prompt, message.generated, message.stop_tokens)]
     fixed = _SUBMIT.pack(message.request, message.max_tokens, message.priority, message.prompt_logprobs)
-    return b"".join([fixed, _pack_sampling(message.sampling), *lists])
+    return b"".join([fixed, _pack_sampling(message.sampling), *lists, pack_text(message.name)])
 
 
 def _unpack_submit(header: memoryview, _: memoryview) -> Submit:
@@ -227,8 +227,9 @@ def _unpack_submit(header: memoryview, _: memoryview) -> Submit:
     request, max_tokens, priority, prompt_logprobs = reader.take(_SUBMIT)
     sampling = _unpack_sampling(reader)
     prompt, generated, stop_tokens = reader.integers(), reader.integers(), reader.integers()
+    name = reader.text()
     reader.end()
-    return Submit(request, prompt, generated, sampling, max_tokens, stop_tokens, priority, prompt_logprobs)  # type: ignore[arg-type]  # struct knows no bytes
+    return Submit(request, prompt, generated, sampling, max_tokens, stop_tokens, priority, prompt_logprobs, name)  # type: ignore[arg-type]  # struct knows no bytes
 
 
 def _pack_cancel(message: Cancel) -> bytes:

@@ -245,7 +245,7 @@ class Submit:
 
     Of those that wait, the highest `priority` is admitted first, and the lowest is put back first. `prompt_logprobs`:
     -1, else how many of the likeliest tokens are told beside each of the prompt's own, all of them before the first
-    new token.
+    new token. `name` is the client's id for it, for people who read logs; nobody says that it is the only one.
     """
 
     request: bytes
@@ -256,6 +256,7 @@ class Submit:
     stop_tokens: tuple[int, ...]
     priority: int = 0
     prompt_logprobs: int = -1
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

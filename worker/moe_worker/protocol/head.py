@@ -77,7 +77,9 @@ class Head:
             return
         sequence = Sequence(submit, connection)
         if submit.generated:
-            self._links.note(submit.request, f"goes on in lane {self.lane.lane} after {len(submit.generated)} tokens")
+            self._links.note(submit, f"goes on in lane {self.lane.lane} after {len(submit.generated)} tokens")
+        elif self._settings.log_requests:
+            self._links.note(submit, f"begins in lane {self.lane.lane} with {len(submit.prompt)} tokens")
         if not self._sequences:
             self._has_progressed, self._gives_up_at = True, 0.0
         self._sequences[submit.request] = sequence
@@ -95,18 +97,18 @@ class Head:
         sequence = self._sequences.get(request)
         if sequence is not None:
             if sequence.connection != connection:
-                self._links.give_back(sequence.connection, request, "submitted again over another connection")
+                self._links.give_back(sequence.connection, sequence, "submitted again over another connection")
             self._drop(sequence)
 
     def on_closed(self, connection: ConnectionId) -> None:
         for sequence in [one for one in self._sequences.values() if one.connection == connection]:
-            self._links.note(sequence.request, "dropped: its gateway's connection is gone")
+            self._links.note(sequence, "dropped: its gateway's connection is gone")
             self._drop(sequence)
 
     def return_all(self, reason: str) -> None:
         """Give every request back, to be continued by another lane."""
         for sequence in list(self._sequences.values()):
-            self._links.give_back(sequence.connection, sequence.request, reason)
+            self._links.give_back(sequence.connection, sequence, reason)
             self._drop(sequence)
 
     # Lives.
@@ -201,6 +203,9 @@ class Head:
         position = sequence.num_generated - 1
         self._links.reply(sequence.connection, Emitted(sequence.request, position, token, finish, logprobs))
         if finish:
+            if self._settings.log_requests:
+                text = f"ends in lane {self.lane.lane} after {sequence.num_generated} tokens: {finish}"
+                self._links.note(sequence, text)
             self._drop(sequence)
 
     def _fail(self, number: int) -> None:
@@ -211,7 +216,7 @@ class Head:
                 f"After {len(sequence.tokens)} tokens the model's numbers are infinite or NaN, which no token can be "
                 "chosen from. Check the checkpoint, or set spec.model.dtype to a wider type."
             )
-            self._links.note(sequence.request, f"failed: {text}")
+            self._links.note(sequence, f"failed: {text}")
             self._links.reply(sequence.connection, Refused(sequence.request, NOT_FINITE, text))
             self._drop(sequence)
 

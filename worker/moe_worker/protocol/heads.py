@@ -109,7 +109,7 @@ class Heads:
         for head in self._heads.values():
             head.yield_request(connection, message.request)
         if not self._heads:
-            self._links.give_back(connection, message.request, "no lane has its head at this rank")
+            self._links.give_back(connection, message, "no lane has its head at this rank")
             return
         head = min(self._heads.values(), key=self._unfitness)
         head.submit(connection, message)

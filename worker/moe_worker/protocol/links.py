@@ -3,9 +3,21 @@ what it says to people waits in a list, as nothing here writes a log.
 """
 
 from collections import deque
+from typing import Protocol
 
 from moe_wire.messages import Message, Returned
 from moe_worker.protocol.transport import Answered, Arrived, ConnectionId, Transport
+
+
+class Asked(Protocol):
+    """What a request is called: by the gateway, and by the client."""
+
+    @property
+    def request(self) -> bytes: ...
+
+    @property
+    def name(self) -> str: ...
+
 
 LOCAL: ConnectionId = 0
 """The connection over which a rank talks to itself. It exists always and is never lost."""
@@ -45,11 +57,12 @@ class Links:
         else:
             self._transport.reply(connection, message)
 
-    def give_back(self, connection: ConnectionId, request: bytes, reason: str) -> None:
+    def give_back(self, connection: ConnectionId, asked: Asked, reason: str) -> None:
         """Another lane is to go on with the request."""
-        self.note(request, f"returned: {reason}")
-        self.reply(connection, Returned(request, reason))
+        self.note(asked, f"returned: {reason}")
+        self.reply(connection, Returned(asked.request, reason))
 
-    def note(self, request: bytes, text: str) -> None:
-        """A line for the log, under the id by which the gateway's log knows this attempt at the request."""
-        self.notes.append(f"request {request.hex()} {text}")
+    def note(self, asked: Asked, text: str) -> None:
+        """A line for the log, under the client's id, if any, and that by which the gateway knows this attempt at it."""
+        id_ = asked.request.hex()
+        self.notes.append(f"request {f'{asked.name} as {id_}' if asked.name else id_} {text}")

@@ -21,6 +21,7 @@ class Sequence:
         "blocks",
         "connection",
         "max_tokens",
+        "name",
         "num_announced",
         "num_prompt",
         "num_scored",
@@ -38,6 +39,7 @@ class Sequence:
 
     def __init__(self, submit: Submit, connection: ConnectionId) -> None:
         self.request = submit.request
+        self.name = submit.name
         self.connection = connection
         self.tokens = [*submit.prompt, *submit.generated]
         self.num_prompt = len(submit.prompt)

@@ -18,7 +18,7 @@ class Settings:
 
     Blocks hold `block_size` tokens each, and a lane has `blocks_per_lane`. A head takes no new request while
     `max_waiting` wait for blocks. A head to which nothing has come round the ring for `patience_seconds` gives its
-    requests back: another lane may fare better.
+    requests back: another lane may fare better. `log_requests`: their begins and ends are noted too.
     """
 
     stage: int
@@ -33,6 +33,7 @@ class Settings:
     max_sequence_length: int = 2048
     max_waiting: int = 256
     patience_seconds: float = 10.0
+    log_requests: bool = False
 
     @property
     def is_first(self) -> bool:
