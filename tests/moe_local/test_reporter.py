@@ -52,3 +52,53 @@ async def test_a_condition_that_others_wrote_over_is_told_again_and_no_other() -
     assert len(api.statuses) == 2
     assert {one["type"]: one["status"] for one in api.statuses[-1]["conditions"]}["Ready"] == "True"
     reporting.cancel()
+
+
+class Slow(Told):
+    """One whose answers come only when they are let through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = asyncio.Event()
+
+    async def patch(self, path: str, body: Json) -> Json:
+        told = await super().patch(path, body)
+        await self.may_answer.wait()
+        return told
+
+
+async def test_what_others_write_over_while_the_answer_is_awaited_is_told_again() -> None:
+    api = Slow()
+    reporter = Reporter(api, {"namespace": "n", "name": "p", "uid": "u"}, view, lambda: "2026-01-01T00:00:01Z")  # type: ignore[arg-type]
+    reporting = asyncio.create_task(reporter.run())
+    reporter.changed()
+    await turns()
+    assert len(api.statuses) == 1
+
+    reporter.recall(api.conditions("True"))
+    reporter.recall(api.conditions("False"))
+    api.may_answer.set()
+    await turns()
+    assert len(api.statuses) == 2
+
+    reporter.recall(api.conditions("True"))
+    await turns()
+    assert len(api.statuses) == 2
+    reporting.cancel()
+
+
+async def test_a_report_that_was_cut_off_is_told_again() -> None:
+    api = Slow()
+    reporter = Reporter(api, {"namespace": "n", "name": "p", "uid": "u"}, view, lambda: "2026-01-01T00:00:01Z")  # type: ignore[arg-type]
+    reporting = asyncio.create_task(reporter.run())
+    reporter.changed()
+    await turns()
+    reporting.cancel()
+    await turns()
+
+    api.may_answer.set()
+    again = asyncio.create_task(reporter.run())
+    reporter.changed()
+    await turns()
+    assert len(api.statuses) == 2
+    again.cancel()

@@ -69,8 +69,13 @@ class Reporter:
         status = pod_status(self._view(), self._conditions, self._timestamp())
         if status == self._reported:
             return
-        await self._api.patch(f"{self._path}/status", {"metadata": {"uid": self._uid}, "status": status})
+        # What others write over it shows in `recall`, which may be called before the answer is here.
         self._reported = status
+        try:
+            await self._api.patch(f"{self._path}/status", {"metadata": {"uid": self._uid}, "status": status})
+        except BaseException:
+            self._reported = {}
+            raise
         self._conditions = [
             *status["conditions"],
             *(one for one in self._conditions if one["type"] not in {own["type"] for own in status["conditions"]}),
