@@ -27,7 +27,7 @@ class RankSettings:
     model_path: str
     dtype: str
     shape: Mapping[str, int]
-    engine: Mapping[str, int]
+    engine: Mapping[str, Any]
     transport: str = "tcp"
     loads_every_seconds: float = 600.0
 
