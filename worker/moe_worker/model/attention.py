@@ -16,6 +16,7 @@ import torch
 
 from moe_wire.messages import Segment
 from moe_worker.model.blocks import MIN_ROWS, to_dtype
+from moe_worker.model.indices import index_tensor
 from moe_worker.model.kv import LaneCache
 from moe_worker.model.projection import is_widened
 
@@ -129,7 +130,7 @@ def _plan(cache: LaneCache, window: int, keys: int, pieces: Sequence[Piece], pad
     device, size, count = cache.data.device, cache.block_size, pieces[0].count + padding
     rows = None
     if not is_whole:
-        rows = torch.tensor([piece.row + i for piece in pieces for i in range(count)], device=device)
+        rows = index_tensor([piece.row + i for piece in pieces for i in range(count)], device)
     firsts = [first_key(cache, piece, window) for piece in pieces]
     blocks = [
         block
@@ -140,7 +141,7 @@ def _plan(cache: LaneCache, window: int, keys: int, pieces: Sequence[Piece], pad
     starts = [piece.start - first for piece, first in zip(pieces, firsts, strict=True)]
     return Group(
         rows=rows,
-        blocks=torch.tensor(blocks, device=device),
+        blocks=index_tensor(blocks, device),
         num_sequences=len(pieces),
         parts=_parts(starts, count, keys, window, device),
     )
@@ -167,7 +168,13 @@ def _parts(starts: Sequence[int], count: int, num_keys: int, window: int, device
 
 def _mask(starts: Sequence[int], count: int, num_keys: int, window: int, device: torch.device) -> torch.Tensor:
     """Of `count` tokens from each of `starts` on, over `num_keys` keys: [S, C, 1, keys]."""
-    last = torch.tensor([[[[start + i]] for i in range(count)] for start in starts], device=device)
+    if len(starts) == 1:
+        # Most steps of a pipeline with many lanes are one sequence's: two small operations instead of seven.
+        alone = torch.full((count, num_keys), float("-inf"), device=device).triu_(starts[0] + 1)
+        if window:
+            alone += torch.full_like(alone, float("-inf")).tril_(starts[0] - window)
+        return alone.view(1, count, 1, num_keys)
+    last = index_tensor([start + i for start in starts for i in range(count)], device).view(-1, count, 1, 1)
     place = torch.arange(num_keys, device=device)
     hidden = place > last
     if window:

@@ -9,6 +9,7 @@ import torch
 from moe_wire.messages import Segment
 from moe_worker.model.attention import Group, plan_groups
 from moe_worker.model.blocks import MIN_ROWS
+from moe_worker.model.indices import index_tensor
 from moe_worker.model.kv import LaneCache
 from moe_worker.model.rotary import Rotation
 from moe_worker.model.routing import Routing
@@ -57,8 +58,8 @@ def make_batch(
         cache=cache,
         x=x,
         num_rows=len(positions),
-        rotation=rotation.at(torch.tensor(padded, device=x.device)),
-        slots=torch.tensor(slots, device=x.device),
+        rotation=rotation.at(index_tensor(padded, x.device)),
+        slots=index_tensor(slots, x.device),
         groups={window: plan_groups(cache, segments, window) for window in windows},
     )
 
@@ -73,7 +74,7 @@ def dispatch(routing: Routing, device: torch.device) -> Dispatched:
     order = sorted(range(len(flat)), key=flat.__getitem__)
     choices, places = len(routing.experts[0]), sorted(order, key=order.__getitem__)
     counts = Counter(map(flat.__getitem__, order))
-    rows, inverse = torch.tensor([[pair // choices for pair in order], places], device=device).unbind()
+    rows, inverse = index_tensor([*(pair // choices for pair in order), *places], device).view(2, -1).unbind()
     return Dispatched(weights=weights, experts=list(counts), counts=list(counts.values()), rows=rows, places=inverse)
 
 
@@ -102,4 +103,4 @@ def sampled_rows(batch: Batch) -> torch.Tensor:
 def padded_rows(batch: Batch, rows: Sequence[int]) -> torch.Tensor:
     """These rows of the residual stream, padded: [max(rows, MIN_ROWS), hidden]."""
     filled = [*rows, *[0] * (MIN_ROWS - len(rows))]
-    return batch.x.index_select(0, torch.tensor(filled, device=batch.x.device))
+    return batch.x.index_select(0, index_tensor(filled, batch.x.device))

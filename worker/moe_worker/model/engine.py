@@ -20,6 +20,7 @@ from moe_worker.model.errors import CheckpointError
 from moe_worker.model.families.registry import read_family
 from moe_worker.model.family import Family, Layer
 from moe_worker.model.feed_forward import FeedForward
+from moe_worker.model.indices import index_tensor
 from moe_worker.model.kv import LaneCache
 from moe_worker.model.loader import ExpertLoader
 from moe_worker.model.rotary import make_rotation
@@ -186,7 +187,7 @@ class Engine:
         assert tokens is not None, "a step begins with tokens or hidden states"
         ids = [token for segment in tokens for token in segment]
         ids += [0] * (MIN_ROWS - len(ids))
-        return self._embedding.index_select(0, torch.tensor(ids, device=self._embedding.device))
+        return self._embedding.index_select(0, index_tensor(ids, self._embedding.device))
 
     def _new_cache(self) -> LaneCache:
         row, settings = self._family.row, self.settings

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 
 from moe_wire.messages import Segment
+from moe_worker.model.indices import index_tensor
 
 
 @dataclass(slots=True)
@@ -49,7 +50,7 @@ class LaneCache:
             fresh += self._extend(segment)
         if fresh:
             # A masked key's weight is zero, but zero times what a broken sequence left behind (inf, NaN) is not.
-            self._paged.index_fill_(2, torch.tensor(fresh, device=self.data.device), 0)
+            self._paged.index_fill_(2, index_tensor(fresh, self.data.device), 0)
         for segment in segments:
             end = segment.start + segment.count
             blocks = self.tables[segment.sequence].blocks
