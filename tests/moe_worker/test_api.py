@@ -23,6 +23,7 @@ class Server:
         self.asked: list[dict[str, str]] = []
         self.patched: list[dict[str, Any]] = []
         self.content_types: list[str] = []
+        self.connections: set[Any] = set()
 
     async def stages(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(dict(request.query))
@@ -36,7 +37,12 @@ class Server:
             await response.write(json.dumps(event).encode() + b"\n")
         return response
 
+    async def version(self, request: web.Request) -> web.Response:
+        self.connections.add(request.transport)
+        return web.json_response({"message": self.message}, status=self.status)
+
     async def pod(self, request: web.Request) -> web.Response:
+        self.connections.add(request.transport)
         self.patched.append(await request.json())
         self.content_types.append(request.content_type)
         return web.json_response({"message": self.message}, status=self.status)
@@ -49,6 +55,7 @@ async def serving(server: Server) -> AsyncIterator[KubernetesApi]:
         [
             web.get("/apis/moe-operator.dev/v1alpha1/namespaces/ns/moestages", server.stages),
             web.patch("/api/v1/namespaces/ns/pods/p", server.pod),
+            web.get("/version/", server.version),
         ]
     )
     runner = web.AppRunner(app)
@@ -102,6 +109,18 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
             await follow(api)
         with pytest.raises(ApiUnavailable):
             await api.report("{}")
+        await api.get_ready()
+
+
+async def test_who_is_ready_reports_over_the_connection_that_is_there_already() -> None:
+    server = Server()
+    server.status = 403
+    async with serving(server) as api:
+        await api.get_ready()
+        assert len(server.connections) == 1
+        server.status = 200
+        await api.report("text")
+    assert len(server.connections) == 1
 
 
 async def test_a_report_changes_one_annotation_of_the_pod_with_this_uid() -> None:

@@ -5,6 +5,7 @@ Foreign exceptions become ApiUnavailable (try again) or PodGone (this pod is no 
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any, Protocol
 
 import aiohttp
@@ -12,7 +13,7 @@ from kubernetes.aio import client, config
 
 # By name: the package imports its parts only when they are asked for, and these take a second. So they are there before
 # a pod is forked from a warm process.
-from kubernetes.aio.client import ApiClient, CoreV1Api, CustomObjectsApi
+from kubernetes.aio.client import ApiClient, CoreV1Api, CustomObjectsApi, VersionApi
 
 from moe_api import names
 
@@ -39,6 +40,9 @@ class StageApi(Protocol):
     async def report(self, text: str) -> None:
         """Write the report annotation. Raises ApiUnavailable or PodGone."""
 
+    async def get_ready(self) -> None:
+        """A report will follow soon: have a connection for it by then, if there can be one."""
+
 
 def pod_configuration() -> client.Configuration:
     """The service account that the pod was given."""
@@ -60,6 +64,7 @@ class KubernetesApi:
         self._client = ApiClient(self._configuration)
         self._objects = CustomObjectsApi(self._client)
         self._pods = CoreV1Api(self._client)
+        self._version = VersionApi(self._client)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -91,6 +96,15 @@ class KubernetesApi:
             raise PodGone(f"pod {self._pod_name} with uid {self._pod_uid}: {_message(body)}")
         if response.status >= 400:
             raise ApiUnavailable(f"{response.status}: {_message(body)}")
+
+    async def get_ready(self) -> None:
+        """Reports are rare, so their connection has mostly been closed, and to make one takes longer than a report.
+
+        What is asked on it, and what is answered, does not matter.
+        """
+        with suppress(aiohttp.ClientError, TimeoutError, OSError):
+            response = await self._version.get_code_without_preload_content(_request_timeout=LIST_TIMEOUT_S)
+            await response.read()
 
     async def _list(self, stage_name: str) -> dict[str, Any]:
         response = await self._request(stage_name, _request_timeout=LIST_TIMEOUT_S)

@@ -41,6 +41,7 @@ class InventedApi:
         self.state: dict[str, Any] | None = None
         self.reports: list[Report] = []
         self.is_away = False
+        self.ready_at: list[int] = []
         self._changed = asyncio.Condition()
 
     async def put(self, state: dict[str, Any] | None) -> None:
@@ -60,6 +61,9 @@ class InventedApi:
         if self.is_away:
             raise ApiUnavailable("connection refused")
         self.reports.append(Report.from_json(text))
+
+    async def get_ready(self) -> None:
+        self.ready_at.append(len(self.reports))
 
 
 def stage(generation: int = 1, *, pod_uid: str = "uid", **changed: Any) -> dict[str, Any]:
@@ -185,8 +189,11 @@ async def test_a_gpu_that_fails_is_reported_within_a_moment_and_again_when_it_he
     async with Pod(settings, orders) as pod:
         await pod.api.put(stage())
         await pod.until(is_applied)
+        num_written = len(pod.api.reports)
+        assert pod.api.ready_at == []
         (tmp_path / "gpu1").write_text("failed: XID 79\n")
         failed = await pod.until(lambda report: not report.seats[1].gpu.healthy)
+        assert pod.api.ready_at == [num_written], "the connection is made before it is known what to report"
         assert (failed.seats[1].state, failed.seats[1].gpu.reason, failed.seats[1].address) == ("failed", "XID 79", "")
         assert failed.seats[0].state == "serving"
         (tmp_path / "gpu1").write_text("healthy\n")

@@ -45,6 +45,7 @@ class Supervisor:
         self._drills = Drills(settings.state_dir, lambda: datetime.now(UTC))
         self._reporter = Reporter(lambda: datetime.now(UTC))
         self._writer = ReportWriter()
+        self._is_report_near = False
         self._slowness = Slowness()
         self._judged_at = 0.0
         self._report_wanted = asyncio.Event()
@@ -215,6 +216,7 @@ class Supervisor:
         num_restarts = sum(seat.restarts for seat in seats)
         if num_restarts > self._num_restarts:
             self._writer.hold(time.monotonic())
+            self._is_report_near = True
         self._num_restarts = num_restarts
         unhealthy = frozenset(seat.rank for seat in seats if seat.reason)
         is_urgent, self._unhealthy = unhealthy != self._unhealthy, unhealthy
@@ -229,6 +231,9 @@ class Supervisor:
         is_away = False
         while True:
             await self._report_wanted.wait()
+            if self._is_report_near:
+                self._is_report_near = False
+                await self._api.get_ready()
             text = self._writer.due(time.monotonic())
             if text is None:
                 await self._until_due()
