@@ -32,7 +32,9 @@ def _of(file: str, *functions: str) -> set[Place]:
 KINDS = (
     Kind(
         name=BY_CLOCK,
-        whole=frozenset(_of("rank_loop.py", "_beat", "_tell") | _of("rank.py", "num_changes", "num_done")),
+        whole=frozenset(
+            _of("rank_loop.py", "_beat", "_tell", "_tell_changes") | _of("rank.py", "num_changes", "num_done")
+        ),
         own=frozenset({"heartbeats.py"}),
     ),
     Kind(
@@ -43,7 +45,7 @@ KINDS = (
     Kind(
         name="deadlines",
         whole=frozenset(
-            _of("rank_loop.py", "_wait") | _of("rank.py", "next_deadline", "tick") | _of("deadlines.py", "sooner")
+            _of("rank_loop.py", "_wait") | _of("rank.py", "_look_ahead", "tick") | _of("deadlines.py", "sooner")
         ),
     ),
     Kind(name="device health", whole=frozenset(_of("health.py", "check") | _of("cpu.py", "check"))),

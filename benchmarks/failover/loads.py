@@ -12,7 +12,8 @@ from moe_api import names
 from moe_local.nodes.addresses import loopback
 
 SAMPLE = re.compile(r'^(\w+)\{rank="(\d+)"[^}]*\} (\S+)$', re.M)
-ROWS, PASSES, SECONDS = "moe_expert_tokens_total", "moe_expert_pass_seconds_count", "moe_expert_pass_seconds_sum"
+ROWS, PASSES = "moe_expert_tokens_total", "moe_expert_passes_total"
+TIMED, SECONDS = "moe_expert_pass_seconds_count", "moe_expert_pass_seconds_sum"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +47,16 @@ def work_of(text: str) -> dict[int, Work]:
     """Of one pod's /metrics."""
     sums: dict[int, dict[str, float]] = {}
     for name, rank, value in SAMPLE.findall(text):
-        if name in (ROWS, PASSES, SECONDS):
+        if name in (ROWS, PASSES, TIMED, SECONDS):
             counted = sums.setdefault(int(rank), {})
             counted[name] = counted.get(name, 0.0) + float(value)
     return {
-        rank: Work(rows=one.get(ROWS, 0.0), passes=one.get(PASSES, 0.0), seconds=one.get(SECONDS, 0.0))
+        rank: Work(
+            rows=one.get(ROWS, 0.0),
+            passes=one.get(PASSES, 0.0),
+            # Of all passes, as of those that were timed.
+            seconds=one.get(SECONDS, 0.0) * one.get(PASSES, 0.0) / (one.get(TIMED) or 1.0),
+        )
         for rank, one in sums.items()
     }
 

@@ -103,21 +103,71 @@ def timed(*, seconds: float) -> tuple[TimedCompute, ServiceTimes]:
     return TimedCompute(compute, times, lambda: next(ticks)), times
 
 
-def test_each_pass_over_an_expert_is_noted() -> None:
-    compute, times = timed(seconds=0.5)
-    rows = [Payload(DType.FLOAT32, (3, 1), bytes(12))]
-    assert compute.expert(4, rows) == rows
-    assert (times.passes.seconds, sum(times.passes.buckets)) == (0.5, 1)
+def rows(number: int) -> list[Payload]:
+    return [Payload(DType.FLOAT32, (number, 1), bytes(4 * number))]
 
 
-def test_a_step_is_noted_from_its_beginning_to_its_end_and_an_abandoned_one_never() -> None:
+def step(compute: TimedCompute, lane: int = 0) -> None:
+    batch = compute.begin(lane, (), None, None)
+    compute.finish(batch)
+
+
+def test_after_each_beat_two_passes_are_noted_and_one_step() -> None:
     compute, times = timed(seconds=0.5)
-    compute.begin(0, (), None, None)
-    batches = [compute.begin(lane, (), None, None) for lane in (0, 1)]
-    for batch in reversed(batches):
-        compute.finish(batch)
-    assert (times.steps.seconds, sum(times.steps.buckets)) == (0.5 + 1.5, 2)
+    for beats in (1, 2):
+        times.tick(0.0)
+        for _ in range(9):
+            assert compute.expert(4, some := rows(3)) is some
+            step(compute)
+        assert (times.passes.seconds, sum(times.passes.buckets)) == (1.0 * beats, 2 * beats)
+        assert sum(times.steps.buckets) == beats
+
+
+def test_before_the_first_beat_nothing_is_timed() -> None:
+    compute, times = timed(seconds=0.5)
+    compute.expert(4, rows(3))
+    step(compute)
+    assert not sum(times.passes.buckets) + sum(times.steps.buckets)
+
+
+def test_passes_of_many_rows_do_not_stand_for_the_small_ones() -> None:
+    compute, times = timed(seconds=0.5)
+    times.tick(0.0)
+    for number in (17, 17, 17, 16, 17, 16, 17, 16):
+        compute.expert(4, rows(number))
+    assert sum(times.passes.buckets) == 6
+
+
+def test_few_passes_are_all_timed_and_tell_a_slow_device() -> None:
+    """One in two beats is what the rule needs in a window of ten."""
+    compute, times = timed(seconds=0.25)
+    times.tick(0.0)
+    for beat in range(1, 11):
+        if beat % 2:
+            compute.expert(4, rows(1))
+        times.tick(beat / 2)
+    assert times.figure_us == 250_000
+
+
+def test_a_step_is_noted_from_its_beginning_to_its_end_whatever_ends_meanwhile() -> None:
+    compute, times = timed(seconds=0.5)
+    times.tick(0.0)
+    first, second = (compute.begin(lane, (), None, None) for lane in (0, 1))
+    compute.finish(second)
+    times.tick(1.0)
+    step(compute, lane=1)
+    assert sum(times.steps.buckets) == 0
+    compute.finish(first)
+    assert (times.steps.seconds, sum(times.steps.buckets)) == (0.5, 1)
+
+
+def test_an_abandoned_step_is_never_noted_and_the_next_one_is() -> None:
+    compute, times = timed(seconds=0.5)
+    times.tick(0.0)
     lost = compute.begin(0, (), None, None)
     compute.drop_lane(0)
     compute.finish(lost)
-    assert sum(times.steps.buckets) == 2
+    assert sum(times.steps.buckets) == 0
+    times.tick(1.0)
+    step(compute)
+    assert sum(times.steps.buckets) == 1

@@ -6,6 +6,7 @@ Neither side ever waits in it: what the other end does not take stays here until
 
 import json
 import socket
+from contextlib import suppress
 from typing import Any
 
 READ_BYTES = 64 * 1024
@@ -51,9 +52,11 @@ class ControlChannel:
 
     def beat(self) -> None:
         """A sign of life; it is left out while earlier words still wait."""
-        if not self._outgoing:
-            self._outgoing += BEAT
-        self.flush()
+        if self._outgoing:
+            self.flush()
+            return
+        with suppress(OSError):  # full: enough is there to be read; the reading side says that the other end is gone
+            self._sock.send(BEAT)
 
     def flush(self) -> None:
         while self._outgoing:

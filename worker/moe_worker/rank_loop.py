@@ -61,7 +61,7 @@ class RankLoop:
         self._log = log
         self._is_woken = False
         self._is_stopped = False
-        self._has_news = True
+        self._may_have_changed = True
         self._was_calm = False
         self._told: dict[str, Any] = {"unreachable": []}
         self._num_changes_told = -1
@@ -70,9 +70,9 @@ class RankLoop:
         self._next_load = 0.0
         self._load_s = min(loads_every_seconds, MOST_LOAD_S)
         self._told_service_us: dict[int, int] = {}
-        self._deadline: float | None = None
         self._next_beat = 0.0
-        self._settled_at = clock() + SETTLED_S
+        self._now = clock()
+        self._settled_at = self._now + SETTLED_S
         self._suspects: list[int] = []
         self._load_started: dict[int, float] = {}
         self._terms: dict[int, int] = {}
@@ -88,24 +88,21 @@ class RankLoop:
         """Every message of every rank comes this way: what need not be done at each turn is done at a beat."""
         core, transport = self._core, self._transport
         events = transport.poll(0.0 if core.has_work() else self._wait())
-        now = self._clock()
-        if events:
-            self._has_news = True
-            for event in events:
-                core.on_event(event, now)
-        if self._is_woken or (self._deadline is not None and self._deadline <= now):
-            self._is_woken, self._has_news = False, True
+        self._now = now = self._clock()
+        for event in events:
+            core.on_event(event, now)
+        if self._is_woken or (core.deadline is not None and core.deadline <= now):
+            self._is_woken, self._may_have_changed = False, True
             core.tick(now)
         core.run_one(now)
         transport.flush()
         if core.has_notes:
             for note in core.take_notes():
                 self._log.info(note)
-        self._deadline = core.next_deadline()
         if now >= self._next_beat:
             self._beat(now)
-        elif core.num_changes() != self._num_changes_told:
-            self._tell(now)
+        elif self._may_have_changed:
+            self._tell_changes(now)
 
     def _beat(self, now: float) -> None:
         """A sign of life, and little else where nothing has happened: hundreds of ranks beat while few have news. The
@@ -115,27 +112,38 @@ class RankLoop:
         self._next_beat = now + BEAT_S
         self._device.check()
         self._control.beat()
-        if self._times.tick(now):
-            self._transport.service_us = self._times.figure_us
-            self._has_news = True
         self._transport.beat(late_s if late_s > LATE_S else 0.0)
         if self._settled is not None and now >= self._settled_at and not self._told.get("loading"):
             self._settled()
             self._settled = None
+        if self._may_have_changed:
+            self._tell_changes(now)
+        has_window_ended = self._times.tick(now)
+        if has_window_ended:
+            self._transport.service_us = self._times.figure_us
         is_calm = self._transport.is_calm()
-        if self._has_news or not (is_calm and self._was_calm):
-            self._tell_news(now)
-        self._was_calm, self._has_news = is_calm, False
+        if not (is_calm and self._was_calm):
+            self._tell_peers(now)
+        if has_window_ended or not self._was_calm:
+            self._tell_service()
+        self._was_calm = is_calm
+        if self._core.settings.is_first:
+            self._tell_gateways()
         if now >= self._next_load and self._core.num_done() != self._num_done_told:
             self._tell_load(now)
 
-    def _tell_news(self, now: float) -> None:
-        """Find out what has changed before it is put in words."""
-        self._tell_suspects()
-        is_new = self._core.num_changes() != self._num_changes_told
-        if is_new or sorted(self._transport.unreachable(UNREACHABLE_S)) != self._told["unreachable"]:
+    def _tell_changes(self, now: float) -> None:
+        self._may_have_changed = False
+        if self._core.num_changes() != self._num_changes_told:
             self._tell(now)
-        self._tell_service()
+
+    def _tell_peers(self, now: float) -> None:
+        """Find out who is missing before it is put in words."""
+        self._tell_suspects()
+        if sorted(self._transport.unreachable(UNREACHABLE_S)) != self._told["unreachable"]:
+            self._tell(now)
+
+    def _tell_gateways(self) -> None:
         load = self._core.load()
         if load is not None and load != self._told_gateways:
             self._told_gateways = load
@@ -149,16 +157,17 @@ class RankLoop:
         self._suspects = suspects
 
     def _wait(self) -> float:
-        until = self._next_beat
-        if self._deadline is not None:
-            until = min(until, self._deadline)
-        return max(until - self._clock(), 0.0)
+        """Reckoned from when the turn before began: by as much as that took the wait is too long, which saves a look at
+        the clock for every message.
+        """
+        deadline = self._core.deadline
+        until = self._next_beat if deadline is None or deadline > self._next_beat else deadline
+        return until - self._now if until > self._now else 0.0
 
     def _wake(self) -> None:
         self._is_woken = True
 
     def _hear(self) -> None:
-        self._has_news = True
         try:
             messages = self._control.read()
         except ControlClosed:
@@ -175,6 +184,7 @@ class RankLoop:
 
     def _follow(self, view: View) -> None:
         now = self._clock()
+        self._may_have_changed = True
         self._core.on_view(view, now)
         self._transport.follow(view, self._core.wanted_peers())
 
@@ -210,6 +220,7 @@ class RankLoop:
         status = self._core.status()
         lanes = [lane.figures() for lane in status.headed if lane.tokens_admitted]
         figures = {
+            "num_passes": status.passes,
             "passes": self._times.passes.figures(),
             "steps": self._times.steps.figures(),
             "sent_again": status.sent_again,

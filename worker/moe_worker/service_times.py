@@ -16,12 +16,14 @@ LONGEST_S = 40.0
 USUAL = 2.0
 FEW_ROWS = 16
 MIN_PASSES = 5
+TIMED_A_BEAT = 2
+"""Small passes: the least of twenty in a window is as good as that of hundreds."""
 
 
 class ServiceTimes:
     """`probe` runs a fixed piece of work on the device: seconds. What an expert's rows would take where there are none
     to run follows from it, so an emptied device can show that it is well again. `passes` are over one expert's weights,
-    `steps` a micro-batch's whole time in this stage, with all waiting.
+    `steps` a micro-batch's whole time in this stage, with all waiting: of both a sample, some after each beat.
     """
 
     def __init__(self, probe: Callable[[], float]) -> None:
@@ -31,10 +33,15 @@ class ServiceTimes:
         self._best_pass = self._best_probe = float("inf")
         self._roll_at = self._probe_at = 0.0
         self._probe_s = self._every_s = 0.0
+        self._on_beat: Callable[[], None] | None = None
         self.figure_us = 0
         """Microseconds, of the window that ended last; 0 while nothing is known."""
         self.passes = Histogram()
         self.steps = Histogram()
+
+    def on_beat(self, time_next: Callable[[], None]) -> None:
+        """Have this called at every beat: who is timed all the time pays for it with every message."""
+        self._on_beat = time_next
 
     def note(self, num_rows: int, seconds: float) -> None:
         """A pass over one expert's weights has taken so long."""
@@ -45,7 +52,9 @@ class ServiceTimes:
                 self._least = seconds
 
     def tick(self, now: float) -> bool:
-        """End the window if it is time; whether it was."""
+        """Call it at every beat. End the window if it is time; whether it was."""
+        if self._on_beat is not None:
+            self._on_beat()
         if now < self._roll_at:
             return False
         self._roll_at = now + WINDOW_S
@@ -73,14 +82,16 @@ class ServiceTimes:
 
 
 class TimedCompute:
-    """A Compute whose experts' passes and lanes' steps are noted."""
+    """A Compute of which, after each beat, the next passes over experts and the next step are timed and noted: passes
+    until enough of them were small, all of them where there are few. The others go straight to the compute.
+    """
 
     def __init__(self, compute: Compute, times: ServiceTimes, clock: Callable[[], float]) -> None:
         self._compute = compute
-        self._expert = compute.expert
         self._times = times
         self._clock = clock
-        self._steps: dict[int, tuple[Batch, float]] = {}
+        self._num_to_time = 0
+        self._timed: tuple[int, Batch, float] | None = None
         self.open_lane = compute.open_lane
         self.free = compute.free
         self.attend = compute.attend
@@ -88,31 +99,46 @@ class TimedCompute:
         self.load = compute.load
         self.loaded = compute.loaded
         self.drop = compute.drop
+        self.begin, self.expert, self.finish = compute.begin, compute.expert, compute.finish
+        times.on_beat(self._time_next)
 
     def drop_lane(self, lane: int) -> None:
-        self._steps.pop(lane, None)
+        if self._timed is not None and self._timed[0] == lane:
+            self._timed = None
+            self.finish = self._compute.finish
         self._compute.drop_lane(lane)
 
-    def begin(
+    def _time_next(self) -> None:
+        self._num_to_time = TIMED_A_BEAT
+        self.expert = self._time_expert
+        if self._timed is None:
+            self.begin = self._time_begin
+
+    def _time_begin(
         self, lane: int, segments: Sequence[Segment], tokens: Sequence[Sequence[int]] | None, hidden: Payload | None
     ) -> Batch:
         started = self._clock()
         batch = self._compute.begin(lane, segments, tokens, hidden)
-        self._steps[lane] = (batch, started)
+        self._timed = lane, batch, started
+        self.begin, self.finish = self._compute.begin, self._time_finish
         return batch
 
-    def expert(self, expert: int, rows: Sequence[Payload]) -> Sequence[Payload]:
+    def _time_expert(self, expert: int, rows: Sequence[Payload]) -> Sequence[Payload]:
         started = self._clock()
-        answers = self._expert(expert, rows)
+        answers = self._compute.expert(expert, rows)
         seconds = self._clock() - started
-        self._times.note(rows[0].shape[0] if len(rows) == 1 else sum([some.shape[0] for some in rows]), seconds)
+        num_rows = sum(some.shape[0] for some in rows)
+        self._times.note(num_rows, seconds)
+        if num_rows <= FEW_ROWS:
+            self._num_to_time -= 1
+            if not self._num_to_time:
+                self.expert = self._compute.expert
         return answers
 
-    def finish(self, batch: Batch) -> Payload | Sampled:
+    def _time_finish(self, batch: Batch) -> Payload | Sampled:
         finished = self._compute.finish(batch)
-        for lane, (begun, started) in self._steps.items():
-            if begun is batch:
-                del self._steps[lane]
-                self._times.steps.note(self._clock() - started)
-                break
+        if self._timed is not None and self._timed[1] is batch:
+            self._times.steps.note(self._clock() - self._timed[2])
+            self._timed = None
+            self.finish = self._compute.finish
         return finished

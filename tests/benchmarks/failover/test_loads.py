@@ -3,15 +3,16 @@ from benchmarks.failover.loads import Work, busiest, work_of
 TEXT = """# TYPE moe_expert_tokens_total counter
 moe_expert_tokens_total{rank="3",expert="7"} 40
 moe_expert_tokens_total{rank="3",expert="8"} 2
-moe_expert_pass_seconds_bucket{rank="3",le="+Inf"} 30
+moe_expert_passes_total{rank="3"} 30
+moe_expert_pass_seconds_bucket{rank="3",le="+Inf"} 15
 moe_expert_pass_seconds_sum{rank="3"} 0.5
-moe_expert_pass_seconds_count{rank="3"} 30
+moe_expert_pass_seconds_count{rank="3"} 15
 moe_rank_serving{rank="4"} 1
 """
 
 
-def test_a_ranks_work_is_summed_over_its_experts() -> None:
-    assert work_of(TEXT) == {3: Work(rows=42.0, passes=30.0, seconds=0.5)}
+def test_a_ranks_work_is_summed_over_its_experts_and_all_passes_took_as_long_as_those_timed() -> None:
+    assert work_of(TEXT) == {3: Work(rows=42.0, passes=30.0, seconds=1.0)}
 
 
 def test_work_counts_since_a_moment_and_anew_with_the_process() -> None:

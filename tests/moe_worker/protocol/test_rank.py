@@ -330,15 +330,15 @@ def test_a_request_nobody_can_serve_is_refused_with_the_rule() -> None:
 def test_requests_that_wait_in_vain_go_back_after_the_patience() -> None:
     rank = Rank()
     rank.hear(GATEWAY, submit())
-    assert rank.core.next_deadline() == 0.0
+    assert rank.core.deadline == 0.0
     rank.core.tick(7.0)
-    assert rank.core.next_deadline() == 17.0
+    assert rank.core.deadline == 17.0
     rank.core.tick(16.9)
     assert rank.core.status().requests == 1
     rank.core.tick(17.0)
     ((connection, message),) = rank.transport.take_replied()
     assert (connection, message) == (GATEWAY, Returned(REQUEST, "nothing has come round the lane for 10 s"))
-    assert rank.core.next_deadline() is None
+    assert rank.core.deadline is None
 
 
 def test_progress_renews_the_patience() -> None:
@@ -348,7 +348,7 @@ def test_progress_renews_the_patience() -> None:
     rank.go_live()
     rank.core.tick(17.0)
     assert rank.core.status().requests == 1
-    assert rank.core.next_deadline() == 27.0
+    assert rank.core.deadline == 27.0
 
 
 def test_what_becomes_of_a_request_is_noted_under_the_gateway_s_id_for_it() -> None:

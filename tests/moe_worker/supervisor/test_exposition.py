@@ -19,7 +19,8 @@ def seat(rank: int) -> Seat:
     for seconds in (0.0005, 0.0005, 3600.0):
         times.note(seconds)
     seat.figures = {
-        "passes": times.figures(), "steps": Histogram().figures(), "sent_again": 2, "breaks": {"lost": 1, "told": 4},
+        "num_passes": 48, "passes": times.figures(), "steps": Histogram().figures(), "sent_again": 2,
+        "breaks": {"lost": 1, "told": 4},
         "traffic": {"stage": [10, 20], "gateway": [3, 4]},
     }  # fmt: skip
     return seat
@@ -47,6 +48,7 @@ def test_times_causes_and_bytes_are_told_apart() -> None:
     limits = ("0.000256", "0.000512", "+Inf")
     assert [found["moe_expert_pass_seconds_bucket", "3", limit] for limit in limits] == [0, 2, 3]
     assert (found["moe_expert_pass_seconds_sum", "3"], found["moe_expert_pass_seconds_count", "3"]) == (3600.001, 3)
+    assert found["moe_expert_passes_total", "3"] == 48
     assert found["moe_stage_step_seconds_count", "3"] == 0
     assert found["moe_sub_batches_sent_again_total", "3"] == 2
     assert [found["moe_lane_breaks_total", "3", cause] for cause in ("lost", "told")] == [1, 4]

@@ -24,7 +24,8 @@ _POLL_SECONDS = 0.005
 class Experts:
     """`held`, `loading`, `failed` (why the last load failed; it is tried again, ever more slowly) and `rows_served`
     (how many rows each expert was run over here so far) are only read; `num_changes` counts those of the first three,
-    `num_rows_served` sums the last up. `ready` are the experts that run_one() may serve, in order.
+    `num_rows_served` sums the last up, `num_passes` counts passes over weights. `ready` are the experts that run_one()
+    may serve, in order.
     """
 
     def __init__(self, compute: Compute, links: Links) -> None:
@@ -40,6 +41,7 @@ class Experts:
         self.failed: dict[int, str] = {}
         self.rows_served: dict[int, int] = {}
         self.num_rows_served = 0
+        self.num_passes = 0
         self.num_changes = 0
 
     @property
@@ -118,6 +120,7 @@ class Experts:
             reply(connection, Result(asked.lane, asked.term, asked.step, asked.layer, expert, asked.attempt, rows))
         self.rows_served[expert] = self.rows_served.get(expert, 0) + num_rows
         self.num_rows_served += num_rows
+        self.num_passes += 1
 
     def _refuse(self, connection: ConnectionId, asked: Dispatch) -> None:
         self._links.reply(

@@ -38,6 +38,9 @@ class RankCore:
 
     `now` is any monotonic clock in seconds. Calls never block and are never made from two threads. An exception means
     that this process must end: a device error, or a broken invariant.
+
+    `deadline`: when to call tick() though nothing happens, None: never. It is looked for only where one may have come
+    up or gone by, so it may be too early, never too late.
     """
 
     def __init__(self, identity: Identity, settings: Settings, compute: Compute, transport: Transport) -> None:
@@ -53,6 +56,7 @@ class RankCore:
         self._view: View | None = None
         self._num_views = 0
         self._is_first = settings.is_first
+        self.deadline: float | None = None
         self._on_arrived: dict[type, Callable[[ConnectionId, Any], None]] = {
             Dispatch: self._experts.on_dispatch,
             Step: self._on_step,
@@ -82,13 +86,15 @@ class RankCore:
         self._requests.follow(own.serving)
         self._seat_lanes({lane for lane, seat in own.lanes.items() if is_named and seat == rank}, view)
         self._hear_itself(now)
+        self._look_ahead()
 
     def tick(self, now: float) -> None:
-        """Do what was due by `now`; call it at next_deadline() or later."""
+        """Do what was due by `now`; call it at `deadline` or later."""
         self._experts.tick(now)
         self._requests.tick(now)
         self._heads.tick(now)
         self._hear_itself(now)
+        self._look_ahead()
 
     def run_one(self, now: float) -> bool:
         """Do one unit of work, experts' first, then lanes' in turn; False if there was none."""
@@ -105,11 +111,6 @@ class RankCore:
             if lane.can_advance or (self._is_first and self._heads.may_form(lane)):
                 return True
         return False
-
-    def next_deadline(self) -> float | None:
-        """When tick() should be called next though nothing happened; None: whenever."""
-        soonest = sooner(self._experts.next_deadline(), self._requests.next_deadline())
-        return sooner(soonest, self._heads.next_deadline()) if self._is_first else soonest
 
     @property
     def has_notes(self) -> bool:
@@ -160,6 +161,7 @@ class RankCore:
             asked_rows=self._requests.num_rows,
             queued_rows=self._experts.num_rows,
             rows_served=dict(self._experts.rows_served),
+            passes=self._experts.num_passes,
             sent_again=self._requests.num_sent_again,
             breaks=sum((Counter(lane.breaks) for lane in self._lanes.values()), Counter()),
             requests=self._heads.num_requests,
@@ -171,6 +173,10 @@ class RankCore:
         return self._heads.load()
 
     # Work.
+
+    def _look_ahead(self) -> None:
+        soonest = sooner(self._experts.next_deadline(), self._requests.next_deadline())
+        self.deadline = sooner(soonest, self._heads.next_deadline()) if self._is_first else soonest
 
     def _run_lane(self) -> bool:
         for _ in range(len(self._seated)):
@@ -258,6 +264,7 @@ class RankCore:
                 self._lanes[message.lane].on_answer(message.expert, message.rows)
         elif isinstance(message, NotHere):
             self._requests.refuse(peer, message, now)
+            self._look_ahead()
         elif isinstance(message, Broken):
             self._lane(message.lane).on_broken(peer, message.term)
 
@@ -276,6 +283,7 @@ class RankCore:
 
     def _on_submit(self, connection: ConnectionId, message: Submit) -> None:
         self._heads.submit(connection, message)
+        self._look_ahead()
 
     def _on_cancel(self, connection: ConnectionId, message: Cancel) -> None:
         self._heads.cancel(connection, message.request)

@@ -45,7 +45,7 @@ class RankStatus:
     `outstanding` sub-batches this rank has asked, `queued` ones it has been asked; the rows are those of bounds.py.
     `sent_again` counts the sub-batches that had to be asked for once more, `breaks` the lives of lanes that ended here,
     by cause (lane.py). `rows_served` counts, for each expert, the tokens that this rank has run through it since it was
-    started.
+    started, `passes` in how many goes.
     """
 
     epoch: int
@@ -61,6 +61,7 @@ class RankStatus:
     asked_rows: int
     queued_rows: int
     rows_served: Mapping[int, int]
+    passes: int
     sent_again: int
     breaks: Mapping[str, int]
     requests: int

@@ -31,13 +31,19 @@ def exposition(seats: Iterable[Seat]) -> str:
             "Tokens admitted to the lane, and those of them that the cache had",
             _lanes(seats, ("tokens_admitted", "tokens_found")),
         ),
+        ("moe_expert_passes_total", "counter", "How often an expert was run over some rows", _passes(seats)),
         (
             "moe_expert_pass_seconds",
             "histogram",
-            "Device's time for some rows of one expert",
+            "Device's time for some rows of one expert, a sample",
             _histograms(seats, "passes"),
         ),
-        ("moe_stage_step_seconds", "histogram", "A micro-batch's time in the stage", _histograms(seats, "steps")),
+        (
+            "moe_stage_step_seconds",
+            "histogram",
+            "A micro-batch's time in the stage, a sample",
+            _histograms(seats, "steps"),
+        ),
         ("moe_sub_batches_sent_again_total", "counter", "Rows asked of an expert once more", _sent_again(seats)),
         ("moe_lane_breaks_total", "counter", "Lives of lanes that ended here, by cause", _breaks(seats)),
         ("moe_peer_bytes_total", "counter", "Bytes to and from peers, by their kind", _traffic(seats)),
@@ -94,6 +100,12 @@ def _histograms(seats: Iterable[Seat], kind: str) -> Iterator[Sample]:
             yield "_bucket", {"rank": seat.rank, "le": "+Inf" if limit == float("inf") else f"{limit:g}"}, total
         yield "_sum", {"rank": seat.rank}, seat.figures[kind]["seconds"]
         yield "_count", {"rank": seat.rank}, total
+
+
+def _passes(seats: Iterable[Seat]) -> Iterator[Sample]:
+    for seat in seats:
+        if seat.figures:
+            yield "", {"rank": seat.rank}, seat.figures.get("num_passes", 0)
 
 
 def _sent_again(seats: Iterable[Seat]) -> Iterator[Sample]:

@@ -65,7 +65,7 @@ class Process:
 
     def run(self) -> bool:
         """One turn of its loop; False when it would sleep."""
-        deadline = self.core.next_deadline()
+        deadline = self.core.deadline
         if deadline is not None and deadline <= self.world.now:
             self.core.tick(self.world.now)
         return self.core.run_one(self.world.now)

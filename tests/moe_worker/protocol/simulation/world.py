@@ -111,10 +111,11 @@ class World:
 
     def _skip(self) -> bool:
         """Nobody has anything to do: on to the next thing that is due. False if nothing ever will be."""
-        due = [
-            (deadline, process) for process in self.everyone() if (deadline := process.core.next_deadline()) is not None
-        ]
-        times = [deadline for deadline, _ in due] + [time for time, _, _ in self._agenda[:1]]
+        due, times = self._due()
+        if times and min(times) >= FOREVER:
+            for _, process in due:  # whose patience it is may have been served since
+                process.core.tick(self.now)
+            due, times = self._due()
         if not times:
             return False
         self.now = max(self.now, min(times))
@@ -124,10 +125,14 @@ class World:
                 self.mark(process)
         return True
 
+    def _due(self) -> tuple[list[tuple[float, Process]], list[float]]:
+        due = [(deadline, process) for process in self.everyone() if (deadline := process.core.deadline) is not None]
+        return due, [deadline for deadline, _ in due] + [time for time, _, _ in self._agenda[:1]]
+
     def _look_around(self) -> None:
         """Wake who has something due, and check that nobody holds more than it may."""
         for process in self.everyone():
-            deadline = process.core.next_deadline()
+            deadline = process.core.deadline
             if deadline is not None and deadline <= self.now:
                 self.mark(process)
         self.check_bounds(self.random.choice(list(self.processes.values())))
