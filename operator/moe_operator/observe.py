@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
@@ -28,27 +29,49 @@ async def observe_stage(api: Api, namespace: str, name: str) -> StageSnapshot | 
     if parsed is None:
         return None
     labels = names.stage_labels(parsed.deployment, parsed.replica, parsed.stage)
-    raw, pods, nodes, taints = await asyncio.gather(
-        _get(api, resources.STAGES, namespace, name),
-        api.list_objects(resources.PODS, namespace, _selecting(labels)),
+    seen, nodes, taints = await asyncio.gather(
+        _stage_and_pods(api, namespace, name, labels),
         api.list_objects(resources.NODES, None, {}),
         _device_taints(api),
     )
-    if raw is None or raw["metadata"].get("deletionTimestamp"):
+    if seen is None:
         return None
-    stage, own_pods = MoEStage.load(raw), read_pods(pods, raw["metadata"]["uid"])
-    others, siblings = await asyncio.gather(_others(api, stage, own_pods), _siblings(api, stage, own_pods))
+    raw, stage = seen.raw, seen.stage
     return StageSnapshot(
         stage=stage,
         raw=raw,
         accepted=accepted_spec(stage),
         home=home_layout(stage),
-        pods=own_pods,
+        pods=seen.pods,
         nodes={node.name: node for node in map(read_node, nodes)},
-        others=others,
-        siblings=siblings,
+        others=seen.others,
+        siblings=seen.siblings,
         device_taints=taints,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """A stage, and what its own pods' reports made it necessary to read beside them."""
+
+    raw: Json
+    stage: MoEStage
+    pods: tuple[Pod, ...]
+    others: tuple[Pod, ...]
+    siblings: tuple[MoEStage, ...]
+
+
+async def _stage_and_pods(api: Api, namespace: str, name: str, labels: Mapping[str, str]) -> _Seen | None:
+    """What hangs together, read while the nodes are: streams wait for the whole of it."""
+    raw, pods = await asyncio.gather(
+        _get(api, resources.STAGES, namespace, name),
+        api.list_objects(resources.PODS, namespace, _selecting(labels)),
+    )
+    if raw is None or raw["metadata"].get("deletionTimestamp"):
+        return None
+    stage, own_pods = MoEStage.load(raw), read_pods(pods, raw["metadata"]["uid"])
+    others, siblings = await asyncio.gather(_others(api, stage, own_pods), _siblings(api, stage, own_pods))
+    return _Seen(raw=raw, stage=stage, pods=own_pods, others=others, siblings=siblings)
 
 
 async def observe_deployment(api: Api, namespace: str, name: str) -> DeploymentSnapshot | None:

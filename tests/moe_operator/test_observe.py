@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import pytest
 
+from moe_api import names
 from moe_operator import errors, resources
 from moe_operator.api import Json, Resource
 from moe_operator.memory import MemoryApi
@@ -72,6 +74,36 @@ async def test_the_replicas_other_pods_are_read_for_a_new_failure_and_no_longer_
 
     await world.settle()
     assert (await seen(world))[1] == 4
+
+
+class NodesLast(MemoryApi):
+    """Nodes are told only when somebody has asked for pods of all stages."""
+
+    def __init__(self, api: MemoryApi) -> None:
+        super().__init__()
+        self._api = api
+        self._is_asked = asyncio.Event()
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Json:
+        return await self._api.get(resource, namespace, name)
+
+    async def list_objects(self, resource: Resource, namespace: str | None, labels: Mapping[str, str]) -> list[Json]:
+        if resource == resources.NODES:
+            async with asyncio.timeout(10.0):
+                await self._is_asked.wait()
+        elif resource == resources.PODS and names.LABEL_STAGE not in labels:
+            self._is_asked.set()
+        return await self._api.list_objects(resource, namespace, labels)
+
+
+async def test_the_other_pods_are_read_while_the_nodes_are() -> None:
+    world = await settled(World(two_pods_a_stage))
+    world.bad_gpus[await place_of(world, STAGE, 1)] = "XID 79"
+    await world.run_nodes()
+
+    snapshot = await observe_stage(NodesLast(world.api), NAMESPACE, STAGE)
+    assert snapshot is not None
+    assert (len(snapshot.others), len(snapshot.nodes) > 0) == (2, True)
 
 
 async def test_the_replicas_other_pods_are_read_where_somebody_is_not_heard() -> None:
