@@ -69,6 +69,30 @@ MUTANTS: dict[str, Mutant] = {
         instead="}",
         tests=("tests/moe_operator/test_silence.py",),
     ),
+    "a person's word clears every GPU of the node, whatever it is called": Mutant(
+        file=f"{DECIDE}/history.py",
+        text=" and cleared.uuid in (None, record.uuid)",
+        instead="",
+        tests=("tests/moe_operator/test_history.py",),
+    ),
+    "a taint of a device is not heard": Mutant(
+        file=f"{DECIDE}/reported.py",
+        text=", *_device_taints(node, seats.snapshot.device_taints)]",
+        instead="]",
+        tests=("tests/moe_operator/test_reported.py",),
+    ),
+    "a place that is unknown is passed over in silence": Mutant(
+        file="operator/moe_operator/status/places.py",
+        text="if place.node not in nodes:",
+        instead="if not place.node:",
+        tests=("tests/moe_operator/test_places.py",),
+    ),
+    "a spare copy is kept that relieves nobody": Mutant(
+        file="operator/moe_planner/sparing.py",
+        text="if busyness.most > most * _AS_BUSY:",
+        instead="if most:",
+        tests=("tests/moe_planner/test_sparing.py",),
+    ),
     "an evacuated GPU is not left": Mutant(
         file=f"{DECIDE}/leaving.py",
         text="return place.node == pod.node and place.gpu in (None, seat.gpu) and place.uuid in (None, uuid)",
