@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.failover.crowd import Crowd, wrong_tokens
@@ -20,7 +21,7 @@ from moe_api.stage import MoEStage, MoveStatus
 from moe_local import gpus
 from moe_local.remote import Daemon
 from moe_local.state import State
-from tests.e2e.told import Told
+from tests.e2e.told import Mark, Told
 
 MATRIX = Path(__file__).with_name("matrix.yaml")
 NODES, GPUS_PER_NODE = 5, 2
@@ -141,6 +142,23 @@ class Bed:
     def assert_moved(self, before: Snapshot, seats: Sequence[Seat]) -> None:
         """Exactly what these seats held has moved; no pod is new or restarted, no other stage has a new epoch."""
         assert broken_by_move(before, self.deployed.snapshot(), seats) == []
+
+    def assert_told(self, mark: Mark, name: str, *moments: tuple[str, ...]) -> None:
+        """Events about an object were recorded with all these reasons: those of a moment after all of the one before.
+
+        What is told at the same moment comes in any order.
+        """
+        wanted = {reason for moment in moments for reason in moment}
+        self.until("all is told", lambda: wanted <= set(mark.events(name)), timeout=20)
+        told = mark.events(name)
+        places = [[told.index(reason) for reason in moment] for moment in moments]
+        assert all(max(one) < min(next_) for one, next_ in pairwise(places)), f"{told} is not in the order of {moments}"
+
+    def assert_said(self, mark: Mark, name: str, kind: str, *words: str) -> None:
+        """A condition of an object was all these, `status reason`, one after the other, and the last in the end."""
+        self.until(f"{kind} is {words[-1]}", lambda: mark.conditions(name, kind)[-1:] == [words[-1]], timeout=20)
+        said = iter(mark.conditions(name, kind))
+        assert all(one in said for one in words), f"{mark.conditions(name, kind)} is not in the order of {words}"
 
     def hosts(self, rank: int) -> bool:
         """Whether some expert or lane is on a rank by the decisions of now."""

@@ -24,7 +24,8 @@ def test_copies_are_added_while_serving_take_over_at_once_and_are_made_again(bed
             bed.patch_experts(copies=1)
         bed.until("everything is at home again", bed.is_at_home)
     assert bed.deployed.snapshot().pods == before.pods
-    assert {"CopyAdded", "CopyRemoved", "GPUFailed"} <= set(mark.events(seat.stage))
+    bed.assert_told(mark, seat.stage, ("CopyAdded",), ("GPUFailed",), ("CopyRemoved",))
+    bed.assert_said(mark, seat.stage, "Degraded", "True CoverageReduced", "True RankMasked", "False Healthy")
 
 
 def coverage(bed: Bed) -> list[int]:

@@ -32,9 +32,9 @@ def test_a_pod_deleted_by_a_user_is_replaced_and_its_experts_return(bed: Bed) ->
     changes = before.changes_to(bed.deployed.snapshot())
     assert changes.pods == {seat.pod, bed.seat(6).pod}
     assert changes.stages <= bed.touched(seat)
-    told = mark.events(seat.stage)
-    assert "ExpertRehosted" in told
-    assert "PodReplaced" in told
+    bed.assert_told(mark, seat.stage, ("PodLost", "ExpertRehosted"), ("ExpertReturned",))
+    bed.assert_told(mark, seat.stage, ("PodReplaced",), ("ExpertReturned",))
+    bed.assert_said(mark, seat.stage, "Degraded", "True PodLost", "False Healthy")
 
 
 def test_a_drained_node_is_empty_before_its_pod_is_evicted(bed: Bed) -> None:
@@ -49,8 +49,8 @@ def test_a_drained_node_is_empty_before_its_pod_is_evicted(bed: Bed) -> None:
     after = bed.deployed.snapshot()
     assert before.changes_to(after).pods == {seat.pod, bed.seat(seat.rank).pod}
     assert before.changes_to(after).stages <= bed.touched(seat)
-    told = [one for one in mark.events(seat.stage) if one in ("Evacuating", "Evacuated", "PodReplaced")]
-    assert told == ["Evacuating", "Evacuated", "PodReplaced"]
+    bed.assert_told(mark, seat.stage, ("Evacuating",), ("Evacuated",), ("PodReplaced",), ("ExpertReturned",))
+    bed.assert_said(mark, seat.stage, "Degraded", "False Healthy")
     assert all(bed.seat(one.rank).incarnation > 0 for one in mates)
 
 
@@ -61,10 +61,10 @@ def test_a_cordoned_node_is_left_while_its_pod_runs_on(bed: Bed) -> None:
     with bed.streams():
         bed.cluster.moe_local("kubectl", "cordon", seat.node)
         bed.until("the node holds nothing", lambda: not any(map(bed.hosts, mates)))
-        bed.until("it is told", lambda: "Evacuated" in mark.events(seat.stage))
         bed.cluster.moe_local("kubectl", "uncordon", seat.node)
         bed.until("everything is at home again", bed.is_at_home)
     assert bed.deployed.snapshot().pods == before.pods
+    bed.assert_told(mark, seat.stage, ("Evacuating",), ("Evacuated",), ("ExpertReturned",))
 
 
 def test_a_gpu_that_is_to_be_evacuated_is_left_and_taken_again_when_the_word_is_taken_back(bed: Bed) -> None:
@@ -76,13 +76,12 @@ def test_a_gpu_that_is_to_be_evacuated_is_left_and_taken_again_when_the_word_is_
         bed.patch_failover(evacuate=[])
         bed.until("everything is at home again", bed.is_at_home)
     assert bed.deployed.snapshot().pods == before.pods
-    told = [one for one in mark.events(seat.stage) if one in ("Evacuating", "Evacuated", "ExpertReturned")]
-    assert told == ["Evacuating", "Evacuated", "ExpertReturned"]
+    bed.assert_told(mark, seat.stage, ("Evacuating",), ("Evacuated",), ("ExpertReturned",))
 
 
 def test_a_node_that_loses_its_power_is_left_at_once_and_used_again_when_it_is_back(bed: Bed) -> None:
     seat = bed.quiet_seat()
-    before = bed.deployed.snapshot()
+    before, mark = bed.deployed.snapshot(), bed.told.mark()
     mates = {one.rank for one in bed.pod_mates(seat)}
     with bed.streams() as crowd:
         bed.cluster.moe_local("node", "stop", seat.node)
@@ -93,11 +92,13 @@ def test_a_node_that_loses_its_power_is_left_at_once_and_used_again_when_it_is_b
     changes = before.changes_to(bed.deployed.snapshot())
     assert changes.pods <= {seat.pod, bed.seat(seat.rank).pod}
     assert changes.stages <= bed.touched(seat)
+    bed.assert_told(mark, seat.stage, ("HostSilent", "ExpertRehosted"), ("ExpertReturned",))
+    bed.assert_said(mark, seat.stage, "Degraded", "True HostSilent", "False Healthy")
 
 
 def test_a_node_that_only_the_api_server_has_lost_serves_on_and_nothing_moves(bed: Bed) -> None:
     seat = bed.quiet_seat()
-    before = bed.deployed.snapshot()
+    before, mark = bed.deployed.snapshot(), bed.told.mark()
     assert is_ready(bed, seat.node) == "True"
     with bed.streams() as crowd:
         bed.cluster.moe_local("node", "partition", seat.node, "--from", "api")
@@ -112,6 +113,8 @@ def test_a_node_that_only_the_api_server_has_lost_serves_on_and_nothing_moves(be
         bed.cluster.moe_local("node", "rejoin", seat.node)
         bed.until("Kubernetes has it back", lambda: is_ready(bed, seat.node) == "True")
     bed.assert_moved(before, [])
+    assert mark.events(seat.stage) == []
+    assert mark.conditions(seat.stage, "Degraded") == []
 
 
 def is_ready(bed: Bed, node: str) -> str:
@@ -136,7 +139,8 @@ def test_a_node_that_its_peers_have_lost_is_left_and_disturbs_nothing_when_it_re
     changes = before.changes_to(bed.deployed.snapshot())
     assert changes.pods <= {seat.pod, bed.seat(seat.rank).pod}
     assert changes.stages <= bed.touched(seat)
-    assert "HostSilent" in mark.events(seat.stage)
+    bed.assert_told(mark, seat.stage, ("HostSilent", "ExpertRehosted"), ("ExpertReturned",))
+    bed.assert_said(mark, seat.stage, "Degraded", "True HostSilent", "False Healthy")
 
 
 @can_mount
@@ -165,7 +169,7 @@ def test_on_a_full_disk_ranks_and_their_supervisor_are_replaced_as_ever(bed: Bed
             bed.until("everything is at home again", bed.is_at_home)
         assert is_full(disk)
         assert before.changes_to(bed.deployed.snapshot()).pods == {seat.pod}
-        bed.until("it is told", lambda: {"RankRestarted", "GPUFailed", "GPUHealed"} <= set(mark.events(seat.stage)))
+        bed.assert_told(mark, seat.stage, ("RankRestarted",), ("GPUFailed",), ("GPUHealed",))
 
 
 def spare_node(bed: Bed) -> str:

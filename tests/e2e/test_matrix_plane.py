@@ -16,7 +16,7 @@ OUTAGE_SECONDS = 60.0
 
 
 def test_a_gateway_that_dies_breaks_its_own_streams_and_nothing_else(bed: Bed) -> None:
-    before = bed.deployed.snapshot()
+    before, mark = bed.deployed.snapshot(), bed.told.mark()
     with Crowd(bed.url, bed.deployed.model, PROMPTS, NUM_STREAMS, prefix="gateway") as crowd:
         bed.until("every stream has begun", lambda: len(crowd.running()) == NUM_STREAMS)
         bed.cluster.kubectl("delete", "pod", "-l", GATEWAYS, "--grace-period=0", "--force")
@@ -25,10 +25,12 @@ def test_a_gateway_that_dies_breaks_its_own_streams_and_nothing_else(bed: Bed) -
         bed.see_a_round(crowd)
     assert wrong_tokens(crowd.asked, bed.expected) == []
     bed.assert_moved(before, [])
+    bed.assert_said(mark, bed.deployed.name, "Available", "False GatewayNotReady", "True AllExpertsReady")
+    bed.assert_told(mark, bed.deployed.name, ("GatewayNotReady",), ("AllExpertsReady",))
 
 
 def test_a_gateway_that_is_drained_ends_its_streams_first(bed: Bed) -> None:
-    before = bed.deployed.snapshot()
+    before, mark = bed.deployed.snapshot(), bed.told.mark()
 
     def drain() -> None:
         bed.cluster.kubectl("delete", "pod", "-l", GATEWAYS, "--wait=false")
@@ -36,20 +38,24 @@ def test_a_gateway_that_is_drained_ends_its_streams_first(bed: Bed) -> None:
     streams = bed.deployed.stream(bed.url, PROMPTS, event=drain, after_tokens=8, show=lambda _: None)
     assert differing(streams, bed.expected) == []
     bed.assert_moved(before, [])
+    assert all(mark.events(stage) == [] for stage in before.epochs)
 
 
 def test_a_gpu_that_dies_while_the_operator_is_away_is_left_when_it_returns(bed: Bed) -> None:
-    before, seat = bed.deployed.snapshot(), bed.seat(6)
+    before, seat, mark = bed.deployed.snapshot(), bed.seat(6), bed.told.mark()
     known = bed.moves_of(seat)
     with bed.streams():
         bed.cluster.moe_local("kubectl", *OPERATOR)
         bed.deployed.fail(seat, "device")
         bed.wait_for_move(seat, known)
     bed.assert_moved(before, [seat])
+    bed.assert_told(mark, seat.stage, ("GPUFailed", "ExpertRehosted"))
+    bed.assert_said(mark, seat.stage, "Degraded", "True RankMasked")
 
 
 def test_an_operator_that_dies_in_mid_failover_is_followed_by_one_that_ends_it(bed: Bed) -> None:
-    before, seat = bed.deployed.snapshot(), bed.seat(5)
+    """What it did not come to tell of its last commit is in the conditions, which the next one describes anew."""
+    before, seat, mark = bed.deployed.snapshot(), bed.seat(5), bed.told.mark()
     known = bed.moves_of(seat)
     with bed.streams():
         bed.deployed.fail(seat, "device")
@@ -59,10 +65,12 @@ def test_an_operator_that_dies_in_mid_failover_is_followed_by_one_that_ends_it(b
         bed.deployed.heal(seat)
         bed.until("everything is at home again", bed.is_at_home)
     assert bed.deployed.snapshot().pods == before.pods
+    bed.assert_told(mark, seat.stage, ("GPUHealed",), ("ExpertReturned",))
+    bed.assert_said(mark, seat.stage, "Degraded", "True RankMasked", "False Healthy")
 
 
 def test_without_the_api_server_ranks_heal_and_what_needs_it_waits(bed: Bed) -> None:
-    before, forked, dead = bed.deployed.snapshot(), bed.seat(5), bed.seat(6)
+    before, forked, dead, mark = bed.deployed.snapshot(), bed.seat(5), bed.seat(6), bed.told.mark()
     with bed.streams() as crowd:
         bed.cluster.moe_local("plane", "stop", "apiserver", "--kill")
         gone = time.monotonic()
@@ -75,6 +83,9 @@ def test_without_the_api_server_ranks_heal_and_what_needs_it_waits(bed: Bed) -> 
         bed.see_a_round(crowd)
     bed.assert_moved(before, [dead])
     assert bed.seat(5).incarnation > forked.incarnation
+    bed.assert_told(mark, dead.stage, ("RankRestarted",))
+    bed.assert_told(mark, dead.stage, ("GPUFailed", "ExpertRehosted"))
+    bed.assert_said(mark, dead.stage, "Degraded", "True RankMasked")
 
 
 def test_an_expert_whose_checkpoint_is_gone_is_told_and_served_once_it_is_there(bed: Bed) -> None:
@@ -94,3 +105,4 @@ def test_an_expert_whose_checkpoint_is_gone_is_told_and_served_once_it_is_there(
             away.rename(folder)
     assert bed.deployed.snapshot().pods == before.pods
     assert "True RankMasked" not in mark.conditions(seat.stage, "Degraded")
+    bed.assert_said(mark, seat.stage, "Degraded", "True WorkerError", "False Healthy")

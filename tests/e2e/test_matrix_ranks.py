@@ -17,7 +17,7 @@ def test_a_rank_whose_gpu_is_fine_comes_back_into_its_seat(bed: Bed, how: str) -
         bed.deployed.fail(seat, how)
         bed.until("another process has the seat", lambda: bed.seat(5).incarnation > seat.incarnation)
     bed.assert_moved(before, [])
-    bed.until("it is told", lambda: "RankRestarted" in mark.events(seat.stage), timeout=10)
+    bed.assert_told(mark, seat.stage, ("RankRestarted",))
     assert "True RankMasked" not in mark.conditions(seat.stage, "Degraded")
 
 
@@ -34,17 +34,14 @@ def test_a_device_that_fails_loses_its_experts_and_lanes_and_gets_them_back_when
     assert sorted(move.experts) == sorted(seat.experts)
     assert sorted(move.lanes) == sorted(seat.lanes)
     assert bed.deployed.snapshot().pods == before.pods
-    bed.until("all is told", lambda: "ExpertReturned" in mark.events(seat.stage), timeout=10)
-    told = mark.events(seat.stage)
-    assert {"GPUFailed", "ExpertRehosted", "LaneMoved", "GPUHealed", "ExpertReturned"} <= set(told)
-    assert told.index("GPUFailed") < told.index("GPUHealed")
+    bed.assert_told(mark, seat.stage, ("GPUFailed", "ExpertRehosted", "LaneMoved"), ("GPUHealed",), ("ExpertReturned",))
     assert mark.conditions(seat.stage, "Degraded") == ["True RankMasked", "False Healthy"]
 
 
 def test_a_device_error_that_comes_back_after_each_restart_is_a_failed_gpu(bed: Bed) -> None:
     bed.patch_failover(restartBudget=1)
     bed.until("the stages know the budget", lambda: bed.stage_of(bed.seat(6)).spec.failover.restart_budget == 1)
-    before, seat = bed.deployed.snapshot(), bed.seat(6)
+    before, seat, mark = bed.deployed.snapshot(), bed.seat(6), bed.told.mark()
     known = bed.moves_of(seat)
     with bed.streams():
         killed = rank_process(bed.cluster, seat)
@@ -54,10 +51,12 @@ def test_a_device_error_that_comes_back_after_each_restart_is_a_failed_gpu(bed: 
         move = bed.wait_for_move(seat, known)
     assert "GPUFailed" in move.cause
     assert bed.deployed.snapshot().pods == before.pods
+    bed.assert_told(mark, seat.stage, ("GPUFailed", "ExpertRehosted"))
+    bed.assert_said(mark, seat.stage, "Degraded", "True RankMasked")
 
 
 def test_a_supervisor_that_dies_takes_its_ranks_along_and_nothing_is_lost(bed: Bed) -> None:
-    before, seat = bed.deployed.snapshot(), bed.seat(5)
+    before, seat, mark = bed.deployed.snapshot(), bed.seat(5), bed.told.mark()
     with bed.streams():
         send([supervisor(bed.cluster, seat)], signal.SIGKILL)
         restarted = before.pods[seat.pod].restarts + 1
@@ -66,6 +65,7 @@ def test_a_supervisor_that_dies_takes_its_ranks_along_and_nothing_is_lost(bed: B
     changes = before.changes_to(bed.deployed.snapshot())
     assert changes.pods == {seat.pod}
     assert changes.stages <= bed.touched(seat)
+    bed.assert_told(mark, seat.stage, ("RankRestarted",))
 
 
 def test_a_pod_that_stands_still_loses_its_seats_and_disturbs_nothing_when_it_goes_on(bed: Bed) -> None:
@@ -84,11 +84,12 @@ def test_a_pod_that_stands_still_loses_its_seats_and_disturbs_nothing_when_it_go
     changes = before.changes_to(bed.deployed.snapshot())
     assert changes.pods <= {seats[0].pod}
     assert changes.stages <= bed.touched(seats[0])
-    assert "HostSilent" in mark.events(seats[0].stage)
+    bed.assert_told(mark, seats[0].stage, ("HostSilent", "ExpertRehosted"), ("ExpertReturned",))
+    bed.assert_said(mark, seats[0].stage, "Degraded", "True HostSilent", "False Healthy")
 
 
 def test_a_rank_that_is_stopped_and_continued_late_finds_its_seat_taken(bed: Bed) -> None:
-    before, seat = bed.deployed.snapshot(), bed.seat(4)
+    before, seat, mark = bed.deployed.snapshot(), bed.seat(4), bed.told.mark()
     stopped = rank_process(bed.cluster, seat)
     with bed.streams() as crowd:
         send([stopped], signal.SIGSTOP)
@@ -96,3 +97,4 @@ def test_a_rank_that_is_stopped_and_continued_late_finds_its_seat_taken(bed: Bed
         send([stopped], signal.SIGCONT)
         bed.see_a_round(crowd)
     bed.assert_moved(before, [])
+    bed.assert_told(mark, seat.stage, ("RankRestarted",))
