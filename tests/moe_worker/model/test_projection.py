@@ -8,11 +8,13 @@ from moe_worker.model.blocks import MIN_ROWS
 from moe_worker.model.feed_forward import FeedForward
 from moe_worker.model.projection import (
     FEWEST,
+    TRIED_ROWS,
     PackedProjection,
     WidenedProjection,
     is_packable,
     is_widened,
     keeps_bits,
+    kernel_rows,
     make_projection,
 )
 
@@ -69,6 +71,14 @@ def test_large_weights_are_packed_where_there_are_kernels_that_keep_the_bits() -
     for out, width in SMALL:
         assert not isinstance(make_projection(torch.randn(out, width)), PackedProjection)
     assert not isinstance(make_projection(torch.randn(1024, 512).half()), PackedProjection)
+
+
+def test_few_numbers_of_rows_have_kernels_of_their_own() -> None:
+    used = [kernel_rows(rows) for rows in range(1, 2049)]
+    assert all(rows <= padded <= rows * 1.25 or padded == 12 for rows, padded in enumerate(used, 1))
+    assert sorted(set(used))[:18] == [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64]
+    assert len(set(used)) == 38
+    assert set(TRIED_ROWS) <= set(used)
 
 
 def test_products_are_computed_in_fp32_where_there_are_no_kernels_for_the_type() -> None:
