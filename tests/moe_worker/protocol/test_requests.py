@@ -1,4 +1,5 @@
-from moe_wire.messages import Dispatch, NotHere, Result
+from moe_wire.messages import Dispatch, NotHere, Result, Step
+from moe_worker.protocol.compute import Routed
 from moe_worker.protocol.links import Links
 from moe_worker.protocol.requests import Requests
 from tests.moe_worker.protocol.recording import ROWS, RecordingTransport
@@ -27,7 +28,7 @@ class Desk:
         self.requests.on_lost(peer)
 
     def ask(self, step: int = STEP) -> None:
-        self.requests.ask(LANE, TERM, step, LAYER, EXPERT, ROWS)
+        self.requests.ask(Step(LANE, TERM, step, (), (), ROWS), LAYER, [Routed(EXPERT, ROWS)])
 
     def asked(self) -> list[tuple[int, int]]:
         """(host, attempt) of what was sent since the last look."""
@@ -183,7 +184,7 @@ def test_a_debt_ends_with_its_connection() -> None:
 def test_lanes_share_the_copies() -> None:
     desk = Desk((FIRST, SECOND), (FIRST, SECOND))
     for lane in (0, 1, 2):
-        desk.requests.ask(lane, TERM, STEP, LAYER, EXPERT, ROWS)
+        desk.requests.ask(Step(lane, TERM, STEP, (), (), ROWS), LAYER, [Routed(EXPERT, ROWS)])
     assert [peer for peer, _ in desk.asked()] == [FIRST, SECOND, FIRST]
 
 

@@ -62,6 +62,4 @@ class Execution:
         routed = self._compute.attend(self._batch, self._layer)
         self._awaited = {one.expert for one in routed}
         self.is_ready = not routed
-        step, ask = self.step, self._requests.ask
-        for one in routed:
-            ask(step.lane, step.term, step.step, self._layer, one.expert, one.rows)
+        self._requests.ask(self.step, self._layer, routed)

@@ -72,7 +72,7 @@ class AcceptsOldAttempt(Requests):
 
     def _matching(self, peer: int, answer: Result | NotHere) -> Any:
         asked = self._outstanding.get((answer.lane, answer.expert))
-        if asked is not None and (asked.term, asked.step) == (answer.term, answer.step):
+        if asked is not None and (asked.message.term, asked.message.step) == (answer.term, answer.step):
             return asked
         return None
 
