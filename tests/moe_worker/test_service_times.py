@@ -65,6 +65,18 @@ def test_a_usual_device_is_probed_ever_more_rarely_and_a_slow_one_with_every_win
     assert taken == [0, 5, 15, 35, 75, 80, 85, 90, 95, 100, 105, 110, 115, 120]
 
 
+def test_a_busy_device_is_probed_once_and_again_when_it_has_become_idle() -> None:
+    probe = Probe()
+    times = ServiceTimes(probe)
+    taken = []
+    for now in range(0, 31, 5):
+        before = probe.num_taken
+        times.tick(now)
+        taken += [now] * (probe.num_taken - before)
+        noted(times, *[(1, 0.0002)] * (5 if now < 20 else 0))
+    assert taken == [0, 25]
+
+
 def test_a_tick_says_whether_a_window_has_ended() -> None:
     times = ServiceTimes(Probe())
     assert [times.tick(now) for now in (0.0, 4.9, 5.0, 9.9, 11.0)] == [True, False, True, False, True]
@@ -112,15 +124,26 @@ def step(compute: TimedCompute, lane: int = 0) -> None:
     compute.finish(batch)
 
 
-def test_after_each_beat_two_passes_are_noted_and_one_step() -> None:
+def test_after_each_beat_one_pass_is_noted_and_one_step() -> None:
     compute, times = timed(seconds=0.5)
     for beats in (1, 2):
         times.tick(0.0)
         for _ in range(9):
             assert compute.expert(4, some := rows(3)) is some
             step(compute)
-        assert (times.passes.seconds, sum(times.passes.buckets)) == (1.0 * beats, 2 * beats)
+        assert (times.passes.seconds, sum(times.passes.buckets)) == (0.5 * beats, beats)
         assert sum(times.steps.buckets) == beats
+
+
+def test_a_burst_after_quiet_beats_tells_as_much_as_a_figure_needs() -> None:
+    compute, times = timed(seconds=0.25)
+    for beat in range(10):
+        times.tick(beat / 2)
+    for _ in range(100):
+        compute.expert(4, rows(1))
+    assert sum(times.passes.buckets) == 5
+    times.tick(5.0)
+    assert times.figure_us == 250_000
 
 
 def test_before_the_first_beat_nothing_is_timed() -> None:
@@ -133,9 +156,9 @@ def test_before_the_first_beat_nothing_is_timed() -> None:
 def test_passes_of_many_rows_do_not_stand_for_the_small_ones() -> None:
     compute, times = timed(seconds=0.5)
     times.tick(0.0)
-    for number in (17, 17, 17, 16, 17, 16, 17, 16):
+    for number in (17, 17, 17, 16, 17, 16):
         compute.expert(4, rows(number))
-    assert sum(times.passes.buckets) == 6
+    assert sum(times.passes.buckets) == 4
 
 
 def test_few_passes_are_all_timed_and_tell_a_slow_device() -> None:

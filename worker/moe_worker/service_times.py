@@ -16,8 +16,6 @@ LONGEST_S = 40.0
 USUAL = 2.0
 FEW_ROWS = 16
 MIN_PASSES = 5
-TIMED_A_BEAT = 2
-"""Small passes: the least of twenty in a window is as good as that of hundreds."""
 
 
 class ServiceTimes:
@@ -58,9 +56,10 @@ class ServiceTimes:
         if now < self._roll_at:
             return False
         self._roll_at = now + WINDOW_S
-        if now >= self._probe_at:
+        has_passes = self._num_passes >= MIN_PASSES
+        if now >= self._probe_at and not (has_passes and self._probe_s):
             self._take_probe(now)
-        if self._num_passes >= MIN_PASSES:
+        if has_passes:
             self._best_pass = min(self._best_pass, self._least)
             figure_s = self._least
         else:
@@ -82,8 +81,9 @@ class ServiceTimes:
 
 
 class TimedCompute:
-    """A Compute of which, after each beat, the next passes over experts and the next step are timed and noted: passes
-    until enough of them were small, all of them where there are few. The others go straight to the compute.
+    """A Compute of which, after each beat, the next passes over experts and the next step are timed and noted: one
+    small pass for every beat, and large ones up to it. Beats without any are made up for, so that a burst after quiet
+    tells enough. All else goes straight to the compute.
     """
 
     def __init__(self, compute: Compute, times: ServiceTimes, clock: Callable[[], float]) -> None:
@@ -109,7 +109,7 @@ class TimedCompute:
         self._compute.drop_lane(lane)
 
     def _time_next(self) -> None:
-        self._num_to_time = TIMED_A_BEAT
+        self._num_to_time = min(self._num_to_time + 1, MIN_PASSES)
         self.expert = self._time_expert
         if self._timed is None:
             self.begin = self._time_begin
@@ -127,7 +127,7 @@ class TimedCompute:
         started = self._clock()
         answers = self._compute.expert(expert, rows)
         seconds = self._clock() - started
-        num_rows = sum(some.shape[0] for some in rows)
+        num_rows = rows[0].shape[0] if len(rows) == 1 else sum([some.shape[0] for some in rows])
         self._times.note(num_rows, seconds)
         if num_rows <= FEW_ROWS:
             self._num_to_time -= 1
