@@ -4,15 +4,17 @@ from moe_worker.transport.dialing import Dialing
 SEAT = SeatView(rank=1, pod_uid="u", gpu=0, address="127.0.0.1:1")
 
 
-def test_the_backoff_doubles_up_to_half_a_second() -> None:
+def test_the_backoff_is_a_quarter_of_the_time_away_and_half_a_second_at_most() -> None:
     dialing = Dialing(SEAT, 0.0)
     waits = []
-    for _ in range(8):
+    for _ in range(20):
         dialing.started()
         dialing.failed(10.0)
         assert dialing.retry_at is not None
-        waits.append(round(dialing.retry_at - 10.0, 3))
-    assert waits == [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.5, 0.5]
+        waits.append(dialing.retry_at - 10.0)
+    assert [round(wait, 4) for wait in waits[:4]] == [0.01, 0.0125, 0.0156, 0.0195]
+    assert all(wait <= 0.0101 + sum(waits[:number]) / 4 for number, wait in enumerate(waits))
+    assert [round(wait, 3) for wait in waits[17:]] == [0.444, 0.5, 0.5]
 
 
 def test_a_peer_that_shows_itself_is_dialled_at_once_and_then_as_at_first() -> None:
