@@ -52,6 +52,7 @@ class RankLoop:
         loads_every_seconds: float,
     ) -> None:
         self._core = core
+        self._is_first = core.settings.is_first
         self._transport = transport
         self._control = control
         self._device = device
@@ -127,7 +128,7 @@ class RankLoop:
         if has_window_ended or not self._was_calm:
             self._tell_service()
         self._was_calm = is_calm
-        if self._core.settings.is_first:
+        if self._is_first:
             self._tell_gateways()
         if now >= self._next_load and self._core.num_done() != self._num_done_told:
             self._tell_load(now)

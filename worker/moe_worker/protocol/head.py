@@ -179,6 +179,18 @@ class Head:
         else:
             self.return_all(f"nothing has come round the lane for {self._settings.patience_seconds:g} s")
 
+    def load(self) -> tuple[int, int, int, int, int, int]:
+        """What the lane has to do, as Load has it, asked for at every beat."""
+        scheduler, pool = self._scheduler, self._scheduler.pool
+        return (
+            scheduler.num_waiting,
+            scheduler.num_running,
+            pool.num_blocks,
+            pool.num_used,
+            scheduler.tokens_admitted,
+            scheduler.tokens_found,
+        )
+
     def status(self) -> LaneStatus:
         pool = self._scheduler.pool
         return LaneStatus(

@@ -42,17 +42,10 @@ class Heads:
 
     def load(self) -> Load | None:
         """What the lanes headed here have to do; None where no lane is."""
-        lanes = self.statuses()
-        if not lanes:
+        loads = [head.load() for head in self._heads.values()]
+        if not loads:
             return None
-        return Load(
-            waiting=sum(lane.waiting for lane in lanes),
-            running=sum(lane.running for lane in lanes),
-            blocks=sum(lane.blocks for lane in lanes),
-            blocks_used=sum(lane.blocks_used for lane in lanes),
-            tokens_admitted=sum(lane.tokens_admitted for lane in lanes),
-            tokens_found=sum(lane.tokens_found for lane in lanes),
-        )
+        return Load(*map(sum, zip(*loads, strict=True)))
 
     def give_up(self, seated: Set[int]) -> None:
         """Return the requests of lanes that are no longer seated here."""
