@@ -9,6 +9,7 @@ from moe_wire.messages import (
     Cancel,
     Dispatch,
     Emitted,
+    Load,
     Logprobs,
     Refused,
     Reset,
@@ -325,6 +326,19 @@ def test_a_request_nobody_can_serve_is_refused_with_the_rule() -> None:
     assert isinstance(message, Refused)
     assert message.code == "context_length_exceeded"
     assert rank.core.status().requests == 0
+
+
+def test_gateways_are_told_what_all_lanes_that_are_headed_here_have_to_do() -> None:
+    rank = Rank()
+    rank.told(around(stage_view(0, epoch=2, lanes={0: 0, 1: 0}), stage_view(1)))
+    assert rank.core.load() == Load(waiting=0, running=0, blocks=16, blocks_used=0, tokens_admitted=0, tokens_found=0)
+    rank.hear(GATEWAY, submit())
+    assert rank.core.load() == Load(waiting=1, running=0, blocks=16, blocks_used=0, tokens_admitted=0, tokens_found=0)
+    rank.go_live()
+    rank.work()
+    assert rank.core.load() == Load(waiting=0, running=1, blocks=16, blocks_used=1, tokens_admitted=2, tokens_found=0)
+    rank.told(around(stage_view(0, epoch=3, lanes={0: 1, 1: 1}), stage_view(1)))
+    assert rank.core.load() is None
 
 
 def test_requests_that_wait_in_vain_go_back_after_the_patience() -> None:
