@@ -6,10 +6,10 @@ from moe_worker.protocol.compute import Sampled
 from moe_worker.protocol.links import Links
 from moe_worker.protocol.rank import RankCore
 from moe_worker.protocol.settings import Identity, Settings
-from moe_worker.protocol.transport import Arrived
+from moe_worker.protocol.transport import Arrived, ConnectionClosed
 from moe_worker.protocol.view import View
 from tests.moe_worker.protocol.recording import RecordingCompute, RecordingTransport
-from tests.moe_worker.protocol.test_rank import GATEWAY, REQUEST, stage_view, submit
+from tests.moe_worker.protocol.test_rank import GATEWAY, REQUEST, Rank, around, stage_view, submit
 
 NAME = "mine 1"
 
@@ -46,3 +46,25 @@ def test_what_begins_and_ends_as_it_should_is_noted_where_that_is_asked_for() ->
         f"{request} ends in lane 0 after 2 tokens: length",
     ]
     assert not alone(log_requests=False).has_notes
+
+
+def test_what_becomes_of_a_request_is_noted_under_the_gateway_s_id_for_it() -> None:
+    rank = Rank()
+    rank.go_live()
+    rank.hear(GATEWAY, submit())
+    rank.work()
+    assert not rank.core.has_notes
+    rank.told(around(stage_view(0, epoch=2, lanes={0: 1, 1: 1}), stage_view(1)))
+    assert rank.core.take_notes() == [f"request {REQUEST.hex()} returned: the lane has moved to another rank"]
+    assert not rank.core.has_notes
+    rank.hear(GATEWAY, submit())
+    assert rank.core.take_notes() == [f"request {REQUEST.hex()} returned: no lane has its head at this rank"]
+
+
+def test_a_request_that_comes_with_tokens_is_noted_and_so_is_one_that_loses_its_gateway() -> None:
+    rank = Rank()
+    rank.go_live()
+    rank.hear(GATEWAY, replace(submit(), generated=(7, 8)))
+    assert rank.core.take_notes() == [f"request {REQUEST.hex()} goes on in lane 0 after 2 tokens"]
+    rank.core.on_event(ConnectionClosed(GATEWAY), 0.0)
+    assert rank.core.take_notes() == [f"request {REQUEST.hex()} dropped: its gateway's connection is gone"]

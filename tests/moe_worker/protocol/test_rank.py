@@ -365,28 +365,6 @@ def test_progress_renews_the_patience() -> None:
     assert rank.core.deadline == 27.0
 
 
-def test_what_becomes_of_a_request_is_noted_under_the_gateway_s_id_for_it() -> None:
-    rank = Rank()
-    rank.go_live()
-    rank.hear(GATEWAY, submit())
-    rank.work()
-    assert not rank.core.has_notes
-    rank.told(around(stage_view(0, epoch=2, lanes={0: 1, 1: 1}), stage_view(1)))
-    assert rank.core.take_notes() == [f"request {REQUEST.hex()} returned: the lane has moved to another rank"]
-    assert not rank.core.has_notes
-    rank.hear(GATEWAY, submit())
-    assert rank.core.take_notes() == [f"request {REQUEST.hex()} returned: no lane has its head at this rank"]
-
-
-def test_a_request_that_comes_with_tokens_is_noted_and_so_is_one_that_loses_its_gateway() -> None:
-    rank = Rank()
-    rank.go_live()
-    rank.hear(GATEWAY, replace(submit(), generated=(7, 8)))
-    assert rank.core.take_notes() == [f"request {REQUEST.hex()} goes on in lane 0 after 2 tokens"]
-    rank.core.on_event(ConnectionClosed(GATEWAY), 0.0)
-    assert rank.core.take_notes() == [f"request {REQUEST.hex()} dropped: its gateway's connection is gone"]
-
-
 def test_a_single_rank_runs_the_whole_ring_through_itself() -> None:
     rank = Rank(stages=1, outcome=Sampled(((1, 42),)))
     alone = stage_view(0, epoch=2, serving={0: (0,), 1: (0,)}, lanes={0: 0})
