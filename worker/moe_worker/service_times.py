@@ -16,12 +16,14 @@ LONGEST_S = 40.0
 USUAL = 2.0
 FEW_ROWS = 16
 MIN_PASSES = 5
+TIMED_PASSES = 8
+"""Small ones, the first of each window: where there are enough for a figure, enough are timed."""
 
 
 class ServiceTimes:
     """`probe` runs a fixed piece of work on the device: seconds. What an expert's rows would take where there are none
     to run follows from it, so an emptied device can show that it is well again. `passes` are over one expert's weights,
-    `steps` a micro-batch's whole time in this stage, with all waiting: of both a sample, some after each beat.
+    `steps` a micro-batch's whole time in this stage, with all waiting: of both a sample, some of each window.
     """
 
     def __init__(self, probe: Callable[[], float]) -> None:
@@ -31,15 +33,15 @@ class ServiceTimes:
         self._best_pass = self._best_probe = float("inf")
         self._roll_at = self._probe_at = 0.0
         self._probe_s = self._every_s = 0.0
-        self._on_beat: Callable[[], None] | None = None
+        self._time_next: Callable[[], None] | None = None
         self.figure_us = 0
         """Microseconds, of the window that ended last; 0 while nothing is known."""
         self.passes = Histogram()
         self.steps = Histogram()
 
-    def on_beat(self, time_next: Callable[[], None]) -> None:
-        """Have this called at every beat: who is timed all the time pays for it with every message."""
-        self._on_beat = time_next
+    def on_window(self, time_next: Callable[[], None]) -> None:
+        """Have this called when a window begins: who timed everything would pay for it with every message."""
+        self._time_next = time_next
 
     def note(self, num_rows: int, seconds: float) -> None:
         """A pass over one expert's weights has taken so long."""
@@ -51,11 +53,11 @@ class ServiceTimes:
 
     def tick(self, now: float) -> bool:
         """Call it at every beat. End the window if it is time; whether it was."""
-        if self._on_beat is not None:
-            self._on_beat()
         if now < self._roll_at:
             return False
         self._roll_at = now + WINDOW_S
+        if self._time_next is not None:
+            self._time_next()
         has_passes = self._num_passes >= MIN_PASSES
         if now >= self._probe_at and not (has_passes and self._probe_s):
             self._take_probe(now)
@@ -81,9 +83,8 @@ class ServiceTimes:
 
 
 class TimedCompute:
-    """A Compute of which, after each beat, the next passes over experts and the next step are timed and noted: one
-    small pass for every beat, and large ones up to it. Beats without any are made up for, so that a burst after quiet
-    tells enough. All else goes straight to the compute.
+    """A Compute of which the first step of each window and its first passes over experts are timed and noted, up to the
+    last small one that is wanted. All else goes straight to the compute.
     """
 
     def __init__(self, compute: Compute, times: ServiceTimes, clock: Callable[[], float]) -> None:
@@ -100,7 +101,7 @@ class TimedCompute:
         self.loaded = compute.loaded
         self.drop = compute.drop
         self.begin, self.expert, self.finish = compute.begin, compute.expert, compute.finish
-        times.on_beat(self._time_next)
+        times.on_window(self._time_next)
 
     def drop_lane(self, lane: int) -> None:
         if self._timed is not None and self._timed[0] == lane:
@@ -109,7 +110,7 @@ class TimedCompute:
         self._compute.drop_lane(lane)
 
     def _time_next(self) -> None:
-        self._num_to_time = min(self._num_to_time + 1, MIN_PASSES)
+        self._num_to_time = TIMED_PASSES
         self.expert = self._time_expert
         if self._timed is None:
             self.begin = self._time_begin
