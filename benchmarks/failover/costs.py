@@ -14,12 +14,13 @@ BOOKKEEPING = (
     " `benchmarks/failover/counted.py` for what is counted."
 )
 UNEVEN = (
-    "All streams asked the same, so that some experts were chosen much. {spare} spare copies in each of {stages}"
-    " stages, placed by the counted load ({took:.0f} s from the patch until all served). Ranks share this machine's"
-    " cores, so tokens/s say little; where each has a device of its own, a stage waits for its busiest one. Seconds are"
+    "All streams asked the same, so that some experts were chosen much. {made} spare copies in {stages} stages, of"
+    " {spare} that each might have had, placed by the counted load ({took:.0f} s from the patch until they were at"
+    " rest). Ranks share this machine's cores, so tokens/s say little; where each has a device of its own, a stage"
+    " waits for its busiest one. Seconds are"
     " a rank's own clock around its experts' passes, waits for a CPU included."
 )
-UNEVEN_HALTED = "The spare copies were not all in place in time, so what is called after is not that."
+UNEVEN_HALTED = "The spare copies were not at rest in time, so what is called after is not that."
 
 
 def costs(journal: Journal) -> list[str]:

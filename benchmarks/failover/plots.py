@@ -141,7 +141,7 @@ def _uneven(figure: Figure, journal: Journal) -> None:
             stages.setdefault(rank["stage"], []).append(rank["rows"] / one[half]["tokens"])
         columns = zip_longest(*(sorted(found, reverse=True) for found in stages.values()), fillvalue=0.0)
         places = list(map(mean, columns))
-        label = "as planned" if half == "before" else f"with {one['spare']} spare copies a stage"
+        label = "as planned" if half == "before" else f"with {one['made']} spare copies"
         axes.bar([place + 1 + offset for place in range(len(places))], places, width=0.4, color=color, label=label)
     axes.set(xlabel="ranks of a stage, the busiest first", ylabel="expert rows a token", title="An uneven load")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

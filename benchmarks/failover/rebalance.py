@@ -23,7 +23,24 @@ a GPU with another expert helps only where that one is chosen less than half as 
 LOOK_S = 20.0
 FRESH_S = 2 * EVERY_S
 """After which every rank has told what it counted under what is asked for now."""
+REST_S = 3 * EVERY_S
 LIMIT_S = 90.0
+
+
+class Rest:
+    """Whether the operator has made the copies that it wants: it makes none where they take nothing off the busiest
+    rank, so that only their rest tells.
+    """
+
+    def __init__(self) -> None:
+        self.copies = 0
+        self._since = time.monotonic()
+
+    def is_over(self, copies: int) -> bool:
+        """`copies` as they are now, -1 while one is on its way."""
+        if copies != self.copies:
+            self.copies, self._since = copies, time.monotonic()
+        return self.copies > 0 and time.monotonic() - self._since > REST_S
 
 
 def rebalance(bench: Bench, part: str) -> None:
@@ -41,7 +58,8 @@ def rebalance(bench: Bench, part: str) -> None:
             time.sleep(FRESH_S)
             before = _look(bench, crowd)
             _ask_for(bench, spare)
-            took = bench.wait_until("spare copies are where the load is", lambda: _copies(bench) >= spare, LIMIT_S)
+            rest = Rest()
+            took = bench.wait_until("spare copies are where the load is", lambda: rest.is_over(_copies(bench)), LIMIT_S)
             time.sleep(FRESH_S)
             after = _look(bench, crowd)
         finally:
@@ -49,9 +67,8 @@ def rebalance(bench: Bench, part: str) -> None:
                 "moedeployments", bench.deployed.name, {"spec": {"experts": {"spareCopies": 0, "rebalance": None}}}
             )
         bench.judge(part, crowd)
-    bench.journal.add(
-        "rebalance", streams=bench.num_streams, spare=spare, stages=stages, took=took, before=before, after=after
-    )
+    shape = {"spare": spare, "stages": stages, "made": rest.copies}
+    bench.journal.add("rebalance", streams=bench.num_streams, **shape, took=took, before=before, after=after)
     bench.show(f"{part}: {before['tokens'] / LOOK_S:.1f} tokens/s before, {after['tokens'] / LOOK_S:.1f} after")
 
 
@@ -61,11 +78,11 @@ def _ask_for(bench: Bench, spare: int) -> None:
 
 
 def _copies(bench: Bench) -> int:
-    """The fewest spare copies that a stage has; -1 while one is on its way."""
+    """The spare copies of all stages; -1 while one is on its way."""
     stages = list_stages(bench.deployed.cluster, bench.deployed.name)
     if not all(map(is_settled, stages)):
         return -1
-    return min(sum(len(one.ranks) - 1 for one in stage.spec.experts) for stage in stages)
+    return sum(len(one.ranks) - 1 for stage in stages for one in stage.spec.experts)
 
 
 def _look(bench: Bench, crowd: Crowd) -> dict[str, Any]:

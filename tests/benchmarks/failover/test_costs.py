@@ -17,15 +17,15 @@ def half(*rows: float) -> dict[str, object]:
 
 
 def test_a_spare_copy_shows_in_the_work_of_the_busiest_rank(journal: Journal) -> None:
-    journal.add("rebalance", spare=1, stages=1, took=3.0, before=half(300, 100), after=half(200, 200))
+    journal.add("rebalance", spare=1, stages=1, made=1, took=3.0, before=half(300, 100), after=half(200, 200))
     text = "\n".join(costs(journal))
     assert "| rows a token of the busiest rank of all | 3.00 | 2.00 |" in text
     assert "| a stage's busiest rank over its mean, rows, median stage | 1.50 | 1.00 |" in text
 
 
 def test_copies_that_were_late_are_not_called_a_gain(journal: Journal) -> None:
-    journal.add("rebalance", spare=1, stages=1, took=None, before=half(300, 100), after=half(200, 200))
-    assert "not all in place in time" in "\n".join(costs(journal))
+    journal.add("rebalance", spare=1, stages=1, made=1, took=None, before=half(300, 100), after=half(200, 200))
+    assert "not at rest in time" in "\n".join(costs(journal))
 
 
 def test_cpu_time_is_told_by_token_and_role(journal: Journal) -> None:
