@@ -35,13 +35,23 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_condition_that_others_wrote_over_is_told_again_and_no_other() -> None:
-    api = Told()
-    reporter = Reporter(api, {"namespace": "n", "name": "p", "uid": "u"}, view, lambda: "2026-01-01T00:00:01Z")  # type: ignore[arg-type]
+def reporter_of(api: Told) -> Reporter:
+    return Reporter(api, {"namespace": "n", "name": "p", "uid": "u"}, view, lambda: "2026-01-01T00:00:01Z")  # type: ignore[arg-type]
+
+
+async def told_once(reporter: Reporter, api: Told) -> asyncio.Task[None]:
+    """It runs, and has told how its pod is."""
     reporting = asyncio.create_task(reporter.run())
     reporter.changed()
     await turns()
     assert len(api.statuses) == 1
+    return reporting
+
+
+async def test_a_condition_that_others_wrote_over_is_told_again_and_no_other() -> None:
+    api = Told()
+    reporter = reporter_of(api)
+    reporting = await told_once(reporter, api)
 
     reporter.recall([*api.conditions("True"), {"type": "Theirs", "status": "False"}])
     await turns()
@@ -69,11 +79,8 @@ class Slow(Told):
 
 async def test_what_others_write_over_while_the_answer_is_awaited_is_told_again() -> None:
     api = Slow()
-    reporter = Reporter(api, {"namespace": "n", "name": "p", "uid": "u"}, view, lambda: "2026-01-01T00:00:01Z")  # type: ignore[arg-type]
-    reporting = asyncio.create_task(reporter.run())
-    reporter.changed()
-    await turns()
-    assert len(api.statuses) == 1
+    reporter = reporter_of(api)
+    reporting = await told_once(reporter, api)
 
     reporter.recall(api.conditions("True"))
     reporter.recall(api.conditions("False"))
@@ -89,10 +96,8 @@ async def test_what_others_write_over_while_the_answer_is_awaited_is_told_again(
 
 async def test_a_report_that_was_cut_off_is_told_again() -> None:
     api = Slow()
-    reporter = Reporter(api, {"namespace": "n", "name": "p", "uid": "u"}, view, lambda: "2026-01-01T00:00:01Z")  # type: ignore[arg-type]
-    reporting = asyncio.create_task(reporter.run())
-    reporter.changed()
-    await turns()
+    reporter = reporter_of(api)
+    reporting = await told_once(reporter, api)
     reporting.cancel()
     await turns()
 
