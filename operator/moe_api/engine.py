@@ -50,6 +50,10 @@ class GpuPlace(SpecModel):
     """The GPU by the name that its driver and device plugin give it, such as GPU-5b2e... in nvidia-smi -L, whichever
     index it has in which pod; any when left out."""
 
+    def means(self, node: str | None, gpu: int | None, uuid: str | None) -> bool:
+        """Whether it names this GPU; `gpu` is None for a node as a whole, `uuid` None or "" where nobody knows it."""
+        return self.node == node and self.gpu in (None, gpu) and self.uuid in (None, uuid)
+
 
 class EvacuatedGpu(GpuPlace):
     """A GPU, or all of a node, that is to be emptied."""

@@ -70,8 +70,8 @@ MUTANTS: dict[str, Mutant] = {
         tests=("tests/moe_operator/test_silence.py",),
     ),
     "a person's word clears every GPU of the node, whatever it is called": Mutant(
-        file=f"{DECIDE}/history.py",
-        text=" and cleared.uuid in (None, record.uuid)",
+        file="operator/moe_api/engine.py",
+        text=" and self.uuid in (None, uuid)",
         instead="",
         tests=("tests/moe_operator/test_history.py",),
     ),
@@ -95,7 +95,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "an evacuated GPU is not left": Mutant(
         file=f"{DECIDE}/leaving.py",
-        text="return place.node == pod.node and place.gpu in (None, seat.gpu) and place.uuid in (None, uuid)",
+        text="return place.means(pod.node, seat.gpu, uuid)",
         instead="return False",
         tests=("tests/moe_operator",),
     ),

@@ -92,7 +92,7 @@ def is_cleared(record: GpuRecord, failover: FailoverSpec) -> bool:
 
 def _clears(cleared: ClearedGpu, record: GpuRecord) -> bool:
     at, last = moment_of(cleared.at), moment_of(record.last)
-    is_meant = cleared.node == record.node and cleared.gpu in (None, record.gpu) and cleared.uuid in (None, record.uuid)
+    is_meant = cleared.means(record.node, record.gpu, record.uuid)
     return is_meant and at is not None and last is not None and last <= at
 
 

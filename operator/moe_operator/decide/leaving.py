@@ -50,4 +50,4 @@ def _leaving(seat: RankSpec, pod: Pod, seats: Seats) -> Leaving | None:
 def _names(place: EvacuatedGpu, seat: RankSpec, pod: Pod) -> bool:
     report = pod.seat(seat.rank)
     uuid = report.gpu.id if report else ""
-    return place.node == pod.node and place.gpu in (None, seat.gpu) and place.uuid in (None, uuid)
+    return place.means(pod.node, seat.gpu, uuid)
