@@ -4,8 +4,10 @@ ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+# For the worker's CPU kernels; only their library goes on into the images.
+RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
-COPY constraints.txt pyproject.toml README.md ./
+COPY constraints.txt pyproject.toml hatch_build.py README.md ./
 RUN python -m venv /opt/build && /opt/build/bin/pip install -c constraints.txt hatchling
 COPY operator operator
 COPY worker worker

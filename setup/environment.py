@@ -12,6 +12,7 @@ from setup.jobs import Job, run_all, say
 LIGHT = "local"
 """The extra that building and running the control plane needs: small, so the long build starts at once."""
 FULL = "dev"
+INPUTS = ("pyproject.toml", "constraints.txt", "hatch_build.py")
 
 
 class Environment:
@@ -24,7 +25,7 @@ class Environment:
         self._stamp = self.folder / ".complete"
 
     def is_complete(self) -> bool:
-        """Whether everything is installed as pyproject.toml and constraints.txt say now."""
+        """Whether everything is installed as the project's files say now."""
         return self._stamp.is_file() and self._stamp.read_text() == self._wanted() and self._works()
 
     def prepare(self, *, with_go: bool, began: float) -> None:
@@ -72,6 +73,7 @@ class Environment:
 
     def _wanted(self) -> str:
         digest = hashlib.sha256(sys.version.encode())
-        for name in ("pyproject.toml", "constraints.txt"):
-            digest.update((self.root / name).read_bytes())
+        kernels = sorted((self.root / "worker" / "moe_worker" / "kernels" / "source").glob("*"))
+        for path in (*(self.root / name for name in INPUTS), *kernels):
+            digest.update(path.read_bytes())
         return f"{self.root} {digest.hexdigest()}\n"

@@ -28,7 +28,7 @@ MEMORY_BYTES = {"setup": 3 * GIB, "demo": 7 * GIB, "test": 7 * GIB}
 
 
 def check_system() -> None:
-    """Refuse another system than Linux, a Python that is too old, or one that cannot make virtual environments."""
+    """Refuse another system than Linux, a Python that is too old or cannot make virtual environments, no compiler."""
     if sys.platform != "linux":
         raise SetupError(f"This system is {sys.platform}; the embedded cluster needs Linux. Use a Linux machine or VM.")
     if sys.version_info < PYTHON:
@@ -41,6 +41,10 @@ def check_system() -> None:
         raise SetupError(
             f"{sys.executable} cannot make virtual environments (no ensurepip). On Debian: apt install python3-venv."
         ) from None
+    if shutil.which(os.environ.get("CXX", "c++")) is None:
+        raise SetupError(
+            "There is no C++ compiler (c++), which makes the worker's CPU kernels. On Debian: apt install g++."
+        )
 
 
 def check_disk(root: Path, cache: Path, *, has_environment: bool, has_control_plane: bool, free: Free) -> None:

@@ -42,6 +42,7 @@ def test_the_standard_library_s_operator_wins_at_the_root_of_the_repo() -> None:
         (
             "torch",
             {
+                "moe_worker/kernels",
                 "moe_worker/model",
                 "moe_worker/device",
                 "moe_worker/fork_server.py",

@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from setup.environment import Environment
+from setup.environment import INPUTS, Environment
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Environment:
-    for name in ("pyproject.toml", "constraints.txt"):
+    for name in INPUTS:
         (tmp_path / name).write_text(name)
     bin_folder = tmp_path / ".venv" / "bin"
     bin_folder.mkdir(parents=True)
@@ -22,10 +22,18 @@ def test_it_is_complete_only_once_it_was_marked(environment: Environment) -> Non
     assert environment.is_complete()
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
+@pytest.mark.parametrize("name", INPUTS)
 def test_other_requirements_make_it_incomplete(environment: Environment, name: str) -> None:
     environment.mark_complete()
     (environment.root / name).write_text("changed")
+    assert not environment.is_complete()
+
+
+def test_other_kernels_make_it_incomplete(environment: Environment) -> None:
+    source = environment.root / "worker" / "moe_worker" / "kernels" / "source"
+    source.mkdir(parents=True)
+    environment.mark_complete()
+    (source / "product.cpp").write_text("changed")
     assert not environment.is_complete()
 
 

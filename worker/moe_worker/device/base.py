@@ -27,6 +27,10 @@ class Device(Protocol):
     def torch_device(self) -> torch.device:
         """Where tensors of this device live."""
 
+    @property
+    def has_kernels(self) -> bool:
+        """Whether moe_worker.kernels may be used on its tensors, where they are compiled."""
+
     def open(self) -> None:
         """Takes the device; raises DeviceError when it is broken, missing, or driven by another process."""
 

@@ -19,8 +19,9 @@ M_TRIM_THRESHOLD, KEPT_FREE = -1, 256 << 20
 class CpuDevice:
     """Tensors in host memory: payloads are taken and given without a copy wherever their bytes lie together."""
 
-    def __init__(self, health: HealthFile | None) -> None:
+    def __init__(self, health: HealthFile | None, *, has_kernels: bool = True) -> None:
         self._health = health
+        self._has_kernels = has_kernels
         self._worked_until = 0.0
 
     @property
@@ -35,6 +36,10 @@ class CpuDevice:
     @property
     def torch_device(self) -> torch.device:
         return torch.device("cpu")
+
+    @property
+    def has_kernels(self) -> bool:
+        return self._has_kernels
 
     def open(self) -> None:
         """Takes the device; raises DeviceError. One thread: two collapse when anything else runs on the cores."""

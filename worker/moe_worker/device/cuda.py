@@ -39,6 +39,10 @@ class CudaDevice:
     def torch_device(self) -> torch.device:
         return torch.device("cuda", self._index)
 
+    @property
+    def has_kernels(self) -> bool:
+        return False
+
     def open(self) -> None:
         """Makes the CUDA context and does one operation in it; raises DeviceError."""
         torch.set_num_threads(1)

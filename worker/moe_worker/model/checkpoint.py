@@ -22,9 +22,11 @@ SMALLEST_BYTES = 2
 class Checkpoint:
     """The tensors of one folder as private copies of one number type on one device."""
 
-    def __init__(self, folder: Path, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, folder: Path, dtype: torch.dtype, device: torch.device, *, is_native: bool = False) -> None:
         self.folder = folder
         self.dtype = dtype
+        self.is_native = is_native
+        """Whether what is made of the tensors computes with our kernels, not torch's."""
         self.bytes_read = 0
         self._device = device
         self._files: dict[str, str] = {}

@@ -11,6 +11,7 @@ import torch
 
 from moe_wire.messages import Logprobs, Payload, Segment
 from moe_worker.device.base import Device
+from moe_worker.kernels.library import has_kernels
 from moe_worker.model.attention import attend
 from moe_worker.model.batch import Batch, add_answers, dispatch, make_batch, padded_rows, sampled_rows
 from moe_worker.model.blocks import MIN_ROWS
@@ -221,7 +222,8 @@ def open_engine(
             f"{folder} was made for at most {family.config.max_positions} positions",
             f"set it to {family.config.max_positions} or less",
         )
-    checkpoint = Checkpoint(folder, DTYPES[dtype], device.torch_device)
+    is_native = device.has_kernels and has_kernels(DTYPES[dtype])
+    checkpoint = Checkpoint(folder, DTYPES[dtype], device.torch_device, is_native=is_native)
     engine = Engine(family=family, checkpoint=checkpoint, device=device, settings=settings)
     engine.open()
     return engine

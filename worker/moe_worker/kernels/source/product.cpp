@@ -1,0 +1,190 @@
+// Tiles of 1 to 6 rows by one panel (two vectors), the most whose sums stay in registers, and what Python calls.
+#include "product.h"
+
+#include <algorithm>
+#include <memory>
+#include <type_traits>
+
+namespace moe {
+namespace {
+
+constexpr long MOST_ROWS = 6;
+constexpr long DEPTH = 256;        // of a panel: 16 KB, which stay in the first-level cache while rows pass by
+constexpr long WHOLE_ROWS = 48;    // up to which a panel is read in one go: its memory is what is waited for
+constexpr long LINE = 64;          // bytes that memory gives at once
+constexpr long AHEAD = 16 * LINE;  // by which a weight that one tile reads is asked for before it is needed
+
+// Where the numbers lie that are needed next, and how far to ask on at each step.
+struct Next {
+    const char* at;
+    long step;
+};
+
+// `depth` steps of the chain of `Rows` rows and one panel. Sums go on from `out` unless these are the first.
+template <long Rows, typename Weight>
+void tile(const float* x, long x_step, const Weight* panel, float* out, long out_step, long depth, bool is_first, Next next) {
+    Lanes low[Rows], high[Rows];
+#pragma GCC unroll 6
+    for (long row = 0; row < Rows; row++) {
+        low[row] = is_first ? _mm256_setzero_ps() : load(out + row * out_step);
+        high[row] = is_first ? _mm256_setzero_ps() : load(out + row * out_step + LANES);
+    }
+    for (long k = 0; k < depth; k++, panel += PANEL) {
+        // One or two rows read memory as fast as it comes, and asking ahead only costs.
+        if constexpr (Rows > 2) _mm_prefetch(next.at + k * next.step, _MM_HINT_T0);
+        const Lanes first = load(panel), second = load(panel + LANES);
+#pragma GCC unroll 6
+    for (long row = 0; row < Rows; row++) {
+            const Lanes number = _mm256_broadcast_ss(x + row * x_step + k);
+            low[row] = _mm256_fmadd_ps(number, first, low[row]);
+            high[row] = _mm256_fmadd_ps(number, second, high[row]);
+        }
+    }
+#pragma GCC unroll 6
+    for (long row = 0; row < Rows; row++) {
+        store(out + row * out_step, low[row]);
+        store(out + row * out_step + LANES, high[row]);
+    }
+}
+
+template <typename Weight>
+void tile_of(
+    long rows, const float* x, long x_step, const Weight* panel, float* out, long out_step, long depth, bool is_first, Next next
+) {
+    switch (rows) {
+        case 1: return tile<1>(x, x_step, panel, out, out_step, depth, is_first, next);
+        case 2: return tile<2>(x, x_step, panel, out, out_step, depth, is_first, next);
+        case 3: return tile<3>(x, x_step, panel, out, out_step, depth, is_first, next);
+        case 4: return tile<4>(x, x_step, panel, out, out_step, depth, is_first, next);
+        case 5: return tile<5>(x, x_step, panel, out, out_step, depth, is_first, next);
+        default: return tile<6>(x, x_step, panel, out, out_step, depth, is_first, next);
+    }
+}
+
+template <typename T>
+void widen_rows(const T* x, long x_step, float* out, long rows, long width) {
+    for (long row = 0; row < rows; row++) {
+        long k = 0;
+        for (; k + LANES <= width; k += LANES) store(out + row * width + k, load(x + row * x_step + k));
+        for (; k < width; k++) out[row * width + k] = widen(x[row * x_step + k]);
+    }
+}
+
+// The product of some rows, plus the bias, plus the residual: each sum is rounded by itself.
+template <typename T>
+void finish_rows(
+    const float* product, long step, const float* bias, const T* residual, long residual_step, T* out, long rows, long outs
+) {
+    for (long row = 0; row < rows; row++) {
+        for (long n = 0; n < outs; n += LANES) {
+            const long count = std::min(LANES, outs - n);
+            Lanes numbers = load(product + row * step + n);
+            if (bias) numbers = _mm256_add_ps(numbers, load_some(bias + n, count));
+            if (residual) numbers = _mm256_add_ps(numbers, load_some(residual + row * residual_step + n, count));
+            if (count == LANES) store(out + row * outs + n, numbers);
+            else store_some(out + row * outs + n, numbers, count);
+        }
+    }
+}
+
+template <typename T>
+void project(
+    const T* x, long x_step, const T* packed, const float* bias, const T* residual, long residual_step, T* out, long rows,
+    long width, long outs
+) {
+    const long panels = panels_of(outs), step = panels * PANEL;
+    for (long first = 0; first < rows; first += ROWS_AT_ONCE) {
+        const long count = std::min(ROWS_AT_ONCE, rows - first);
+        const T* part = x + first * x_step;
+        const float* wide;
+        long wide_step = x_step;
+        if constexpr (std::is_same_v<T, float>) {
+            wide = part;
+        } else {
+            float* widened = scratch(0, count * width);
+            widen_rows(part, x_step, widened, count, width);
+            wide = widened;
+            wide_step = width;
+        }
+        float* product = scratch(1, count * step);
+        multiply(wide, wide_step, packed, product, step, count, width, panels);
+        const T* added = residual ? residual + first * residual_step : nullptr;
+        finish_rows(product, step, bias, added, residual_step, out + first * outs, count, outs);
+    }
+}
+
+template <typename T>
+void pack(const T* weight, T* packed, long outs, long width) {
+    for (long panel = 0; panel < panels_of(outs); panel++, packed += width * PANEL) {
+        const long count = std::min(PANEL, outs - panel * PANEL);
+        const T* from = weight + panel * PANEL * width;
+        for (long k = 0; k < width; k++)
+            for (long n = 0; n < PANEL; n++) packed[k * PANEL + n] = n < count ? from[n * width + k] : T{};
+    }
+}
+
+}  // namespace
+
+float* scratch(int which, long numbers) {
+    struct Buffer {
+        std::unique_ptr<float[]> memory;
+        long size = 0;
+    };
+    static thread_local Buffer buffers[4];
+    Buffer& buffer = buffers[which];
+    if (buffer.size < numbers) {
+        buffer.memory.reset(new float[size_t(numbers)]);
+        buffer.size = numbers;
+    }
+    return buffer.memory.get();
+}
+
+template <typename Weight>
+void multiply(const float* x, long x_step, const Weight* packed, float* out, long out_step, long rows, long width, long panels) {
+    const long depth = rows <= WHOLE_ROWS ? width : DEPTH;
+    const long tiles = (rows + MOST_ROWS - 1) / MOST_ROWS;
+    for (long k = 0; k < width; k += depth) {
+        const long steps = std::min(depth, width - k);
+        for (long panel = 0; panel < panels; panel++) {
+            const Weight* at = packed + (panel * width + k) * PANEL;
+            const long bytes = PANEL * long(sizeof(Weight));
+            // Tiles as even as can be: one of two rows takes as long as one of four. Each asks for its part of the next panel.
+            for (long number = 0; number < tiles; number++) {
+                const long row = rows * number / tiles, count = rows * (number + 1) / tiles - row;
+                const char* here = reinterpret_cast<const char*>(at);
+                const Next next = tiles == 1 ? Next{here + AHEAD, bytes}
+                                             : Next{here + width * bytes + steps * bytes * number / tiles, bytes / tiles};
+                tile_of(count, x + row * x_step + k, x_step, at, out + row * out_step + panel * PANEL, out_step, steps, k == 0, next);
+            }
+        }
+    }
+}
+
+template void multiply(const float*, long, const float*, float*, long, long, long, long);
+template void multiply(const float*, long, const BFloat16*, float*, long, long, long, long);
+
+}  // namespace moe
+
+using moe::BFloat16;
+
+extern "C" {
+
+// weight [outs, width] -> packed [ceil(outs / 16), width, 16].
+void moe_pack_f32(const float* weight, float* packed, long outs, long width) { moe::pack(weight, packed, outs, width); }
+void moe_pack_bf16(const BFloat16* weight, BFloat16* packed, long outs, long width) { moe::pack(weight, packed, outs, width); }
+
+// x [rows, width] -> out [rows, outs] = x times the packed weight, plus the bias [outs] or null, plus the residual
+// [rows, outs] or null.
+void moe_project_f32(
+    const float* x, long x_step, const float* packed, const float* bias, const float* residual, long residual_step, float* out,
+    long rows, long width, long outs
+) {
+    moe::project(x, x_step, packed, bias, residual, residual_step, out, rows, width, outs);
+}
+void moe_project_bf16(
+    const BFloat16* x, long x_step, const BFloat16* packed, const float* bias, const BFloat16* residual, long residual_step,
+    BFloat16* out, long rows, long width, long outs
+) {
+    moe::project(x, x_step, packed, bias, residual, residual_step, out, rows, width, outs);
+}
+}
