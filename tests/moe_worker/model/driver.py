@@ -24,18 +24,21 @@ def load_all(engine: Engine, experts: Sequence[int]) -> None:
     assert ended == [(expert, None) for expert in experts]
 
 
-def make_engine(folder: Path, experts: Sequence[int], dtype: str = "float32", **settings: int) -> Engine:
-    engine = open_engine(folder, device=CpuDevice(None), settings=Settings(**settings), dtype=dtype)
+def make_engine(
+    folder: Path, experts: Sequence[int], dtype: str = "float32", *, has_kernels: bool = True, **settings: int
+) -> Engine:
+    device = CpuDevice(None, has_kernels=has_kernels)
+    engine = open_engine(folder, device=device, settings=Settings(**settings), dtype=dtype)
     load_all(engine, experts)
     return engine
 
 
-def whole_engine(folder: Path, dtype: str = "float32", **settings: int) -> Engine:
-    """All layers and experts in one engine."""
+def whole_engine(folder: Path, dtype: str = "float32", *, has_kernels: bool = True, **settings: int) -> Engine:
+    """All layers and experts in one engine; without kernels as a device computes that has none."""
     config = read_family(folder).config
     experts = config.expert_ids(range(config.layers))
     settings = {"stage": 0, "stages": 1, "first_layer": 0, "num_layers": config.layers} | settings
-    return make_engine(folder, experts, dtype, **settings)
+    return make_engine(folder, experts, dtype, has_kernels=has_kernels, **settings)
 
 
 class Driver:

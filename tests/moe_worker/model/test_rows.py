@@ -1,4 +1,4 @@
-"""What "same tokens whatever the batch" rests on: on this CPU these kernels give a row the same bits in any company."""
+"""What "same tokens whatever the batch" rests on where torch computes: it gives a row the same bits in any company."""
 
 from typing import Any
 

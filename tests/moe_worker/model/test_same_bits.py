@@ -18,16 +18,18 @@ MAKE = Callable[[str], Path]
 Alone = tuple[Driver, list[int], list[torch.Tensor]]
 
 
-# Every shape in fp32; in the narrower types those whose parts differ most.
-CASES = [(shape, "float32") for shape in SHAPES]
-CASES += [("demo", "bfloat16"), ("gpt_oss", "bfloat16"), ("deepseek_v2", "bfloat16"), ("qwen2_moe", "float16")]
+# Every shape in fp32; in the narrower types, and with torch's operations alone, those whose parts differ most.
+CASES = [(shape, "float32", "kernels") for shape in SHAPES]
+CASES += [(shape, "bfloat16", "kernels") for shape in ("demo", "gpt_oss", "deepseek_v2")]
+CASES += [(shape, "float32", "torch") for shape in ("demo", "narrow", "mid", "gpt_oss", "deepseek_v2")]
+CASES += [("demo", "bfloat16", "torch"), ("qwen2_moe", "float16", "torch")]
 
 
 @pytest.fixture(scope="module", params=CASES, ids="-".join)
 def alone(request: pytest.FixtureRequest, checkpoint: MAKE) -> Alone:
     """A driver, a text, and the logits after each of its tokens when it is decoded alone, token by token."""
-    shape, dtype = request.param
-    driver = Driver.whole(whole_engine(checkpoint(shape), dtype))
+    shape, dtype, operations = request.param
+    driver = Driver.whole(whole_engine(checkpoint(shape), dtype, has_kernels=operations == "kernels"))
     text = [random.Random(1).randrange(3, 300) for _ in range(LENGTH)]
     sequence, logits = next(driver.numbers), []
     for position, token in enumerate(text):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from moe_wire.messages import Segment
+from moe_worker.kernels.routing import combine
 from moe_worker.model.attention import Group, plan_groups
 from moe_worker.model.blocks import MIN_ROWS
 from moe_worker.model.indices import index_tensor
@@ -78,16 +79,18 @@ def dispatch(routing: Routing, device: torch.device) -> Dispatched:
     return Dispatched(weights=weights, experts=list(counts), counts=list(counts.values()), rows=rows, places=inverse)
 
 
-def add_answers(batch: Batch, answers: torch.Tensor) -> None:
+def add_answers(batch: Batch, answers: torch.Tensor, *, is_native: bool) -> None:
     """Adds the weighted answers [rows * choices, hidden], in dispatched order, to the residual in router order."""
-    sent = batch.dispatched
+    sent, batch.dispatched = batch.dispatched, None
     assert sent is not None, "the layer has not been attended to, or has no experts"
+    if is_native:
+        combine(batch.x, answers, sent.places, sent.weights.squeeze(1))
+        return
     routed = answers if sent.places is None else answers.index_select(0, sent.places)
     rows, _, choices = sent.weights.shape
     # In place, and past the padding: this stream is the batch's own since attention added to it.
     stream = (batch.x if rows == batch.x.shape[0] else batch.x[:rows]).unsqueeze(1)
     stream.baddbmm_(sent.weights, routed.view(rows, choices, -1))
-    batch.dispatched = None
 
 
 def sampled_rows(batch: Batch) -> torch.Tensor:

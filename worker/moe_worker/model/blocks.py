@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
+from moe_worker.kernels.routing import norm
+
 MIN_ROWS = 4
 
 
@@ -35,8 +37,23 @@ class Norm:
         return to_dtype((wide / root).mul_(self.weight), x.dtype)
 
 
-def make_norm(weight: torch.Tensor, epsilon: float, *, scale: float = 1.0) -> Norm:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NativeNorm:
+    """The same by our kernel, of x [rows, width]; `floor` is a plain number."""
+
+    weight: torch.Tensor
+    floor: float
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return norm(x, self.weight, self.floor)
+
+
+AnyNorm = Norm | NativeNorm
+
+
+def make_norm(weight: torch.Tensor, epsilon: float, *, scale: float = 1.0, is_native: bool = False) -> AnyNorm:
     """The norm of a weight [..., width]; its output is multiplied by `scale`."""
     width = weight.shape[-1]
     wide = weight.float()
-    return Norm(weight=wide * (width**0.5 * scale), floor=wide.new_full((), epsilon * width))
+    scaled, floor = wide * (width**0.5 * scale), epsilon * width
+    return NativeNorm(weight=scaled, floor=floor) if is_native else Norm(weight=scaled, floor=wide.new_full((), floor))

@@ -20,7 +20,7 @@ from moe_worker.model.declared import check_declared
 from moe_worker.model.errors import CheckpointError
 from moe_worker.model.families.registry import read_family
 from moe_worker.model.family import Family, Layer
-from moe_worker.model.feed_forward import FeedForward
+from moe_worker.model.feed_forward import AnyFeedForward
 from moe_worker.model.indices import index_tensor
 from moe_worker.model.kv import LaneCache
 from moe_worker.model.loader import ExpertLoader
@@ -127,7 +127,8 @@ class Engine:
         if sent is None:
             assert layer in self.config.dense_layers, f"layer {layer} has not been attended to"
             return
-        add_answers(batch, self._device.rows_in([answers[base + expert] for expert in sent.experts], 1))
+        rows = self._device.rows_in([answers[base + expert] for expert in sent.experts], 1)
+        add_answers(batch, rows, is_native=self._checkpoint.is_native)
 
     def finish(self, batch: Batch) -> Payload | Sampled:
         if not self.settings.is_last:
@@ -202,7 +203,7 @@ class Engine:
         )
 
     @torch.inference_mode()
-    def _read_expert(self, expert: int) -> FeedForward:
+    def _read_expert(self, expert: int) -> AnyFeedForward:
         return self._family.read_expert(self._checkpoint, *divmod(expert, self.config.experts))
 
 

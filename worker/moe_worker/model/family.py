@@ -11,13 +11,13 @@ from typing import ClassVar, Self
 
 import torch
 
-from moe_worker.model.blocks import Norm, make_norm
+from moe_worker.model.blocks import AnyNorm, make_norm
 from moe_worker.model.checkpoint import Checkpoint
 from moe_worker.model.config import ModelConfig
 from moe_worker.model.config_file import ConfigFile
-from moe_worker.model.feed_forward import FeedForward, read_feed_forward
+from moe_worker.model.feed_forward import AnyFeedForward, read_feed_forward
 from moe_worker.model.head_attention import Attention
-from moe_worker.model.projection import Projection, make_projection
+from moe_worker.model.projection import AnyProjection, make_projection
 from moe_worker.model.routing import Router
 
 
@@ -36,9 +36,9 @@ class Mixture:
 class Layer:
     """A layer but its experts."""
 
-    attention_norm: Norm
+    attention_norm: AnyNorm
     attention: Attention
-    mixture_norm: Norm
+    mixture_norm: AnyNorm
     mixture: Mixture
 
 
@@ -46,8 +46,8 @@ class Layer:
 class Head:
     """The end of the model: final norm and output projection."""
 
-    norm: Norm
-    projection: Projection
+    norm: AnyNorm
+    projection: AnyProjection
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """x [rows, hidden] -> [rows, vocab]."""
@@ -85,7 +85,7 @@ class Family(ABC):
         """The router of a layer that has experts, and what it computes for every token."""
 
     @abstractmethod
-    def read_expert(self, source: Checkpoint, layer: int, expert: int) -> FeedForward:
+    def read_expert(self, source: Checkpoint, layer: int, expert: int) -> AnyFeedForward:
         """One expert, numbered in its layer."""
 
     @property
@@ -121,11 +121,13 @@ class Family(ABC):
         """What makes logits of hidden states."""
         tied, shape = self.config.tied_embeddings, (self.config.vocab, self.config.hidden)
         name = "model.embed_tokens.weight" if tied else "lm_head.weight"
-        return Head(norm=self.read_norm(source, "model.norm"), projection=make_projection(source.tensor(name, shape)))
+        projection = make_projection(source.tensor(name, shape), is_native=source.is_native)
+        return Head(norm=self.read_norm(source, "model.norm"), projection=projection)
 
-    def read_norm(self, source: Checkpoint, name: str) -> Norm:
+    def read_norm(self, source: Checkpoint, name: str) -> AnyNorm:
         """An RMS norm over the hidden width."""
-        return make_norm(source.tensor(f"{name}.weight", (self.config.hidden,)), self.config.norm_epsilon)
+        weight = source.tensor(f"{name}.weight", (self.config.hidden,))
+        return make_norm(weight, self.config.norm_epsilon, is_native=source.is_native)
 
 
 def layer_name(layer: int) -> str:

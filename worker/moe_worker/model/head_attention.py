@@ -9,7 +9,7 @@ import torch
 from moe_worker.model.attention import Reading
 from moe_worker.model.checkpoint import Checkpoint
 from moe_worker.model.config import ModelConfig
-from moe_worker.model.projection import Projection, read_projection
+from moe_worker.model.projection import AnyProjection, read_projection
 from moe_worker.model.rotary import Rotation, rotate
 
 
@@ -43,8 +43,8 @@ class HeadAttention:
     by `scale`, where the norm does not do it.
     """
 
-    qkv: Projection
-    out: Projection
+    qkv: AnyProjection
+    out: AnyProjection
     heads: int
     head_dim: int
     reading: Reading
@@ -66,7 +66,7 @@ class HeadAttention:
 
 def read_projections(
     source: Checkpoint, at: str, config: ModelConfig, *, has_bias: bool = False, has_out_bias: bool = False
-) -> tuple[Projection, Projection]:
+) -> tuple[AnyProjection, AnyProjection]:
     """`qkv` and `out` of the attention whose tensors begin with `at`."""
     c = config
     query, kv = c.heads * c.head_dim, c.kv_heads * c.head_dim

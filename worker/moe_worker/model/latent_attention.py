@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 
 from moe_worker.model.attention import Reading
-from moe_worker.model.blocks import Norm
+from moe_worker.model.blocks import AnyNorm
 from moe_worker.model.head_attention import Projected
-from moe_worker.model.projection import Projection
+from moe_worker.model.projection import AnyProjection
 from moe_worker.model.rotary import Rotation, rotate
 
 
@@ -19,9 +19,9 @@ from moe_worker.model.rotary import Rotation, rotate
 class CompressedQuery:
     """Queries by way of a narrower vector: up(norm(down(x)))."""
 
-    down: Projection
-    norm: Norm
-    up: Projection
+    down: AnyProjection
+    norm: AnyNorm
+    up: AnyProjection
 
     def __call__(self, normed: torch.Tensor) -> torch.Tensor:
         return self.up(self.norm(self.down(normed)))
@@ -34,12 +34,12 @@ class LatentAttention:
     `key_up` [heads, nope_dim, kv_rank] and `value_up` [heads, kv_rank, value_dim] are the two products of a latent.
     """
 
-    query: Projection | CompressedQuery
-    compress: Projection
-    latent_norm: Norm
+    query: AnyProjection | CompressedQuery
+    compress: AnyProjection
+    latent_norm: AnyNorm
     key_up: torch.Tensor
     value_up: torch.Tensor
-    out: Projection
+    out: AnyProjection
     scale: float
     reading: Reading
 
@@ -49,9 +49,10 @@ class LatentAttention:
         query = plain.new_empty((len(normed), heads, rank + plain.shape[-1] - nope_dim))
         query[..., :rank] = torch.bmm(plain[..., :nope_dim].transpose(0, 1), self.key_up).transpose(0, 1)
         rotate(plain[..., nope_dim:], rotation, out=query[..., rank:])
-        row = self.compress(normed).unsqueeze(1)
+        compressed = self.compress(normed)
+        compressed[:, :rank] = self.latent_norm(compressed[:, :rank])
+        row = compressed.unsqueeze(1)
         rotate(row[..., rank:], rotation, out=row[..., rank:])
-        row[..., :rank] = self.latent_norm(row[..., :rank])
         return Projected(query=query.mul_(self.scale), cached=row)
 
     def added(self, residual: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:

@@ -6,24 +6,24 @@ import threading
 from collections.abc import Callable
 
 from moe_worker.model.errors import CheckpointError
-from moe_worker.model.feed_forward import FeedForward
+from moe_worker.model.feed_forward import AnyFeedForward
 
 
 class ExpertLoader:
     """The experts held, and the loads under way. All methods belong to one thread, the owner's."""
 
-    def __init__(self, read: Callable[[int], FeedForward]) -> None:
+    def __init__(self, read: Callable[[int], AnyFeedForward]) -> None:
         self._read = read
-        self._held: dict[int, FeedForward] = {}
+        self._held: dict[int, AnyFeedForward] = {}
         self._wanted: dict[int, int] = {}  # expert -> the load that counts; older ones were dropped
         self._loads = 0
         self._orders: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[tuple[int, int, FeedForward | str]] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[int, int, AnyFeedForward | str]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self.wakeup_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         """Readable when `loaded` has something to tell."""
 
-    def held(self, expert: int) -> FeedForward:
+    def held(self, expert: int) -> AnyFeedForward:
         """The weights of an expert that was loaded."""
         return self._held[expert]
 
@@ -48,9 +48,9 @@ class ExpertLoader:
             if self._wanted.get(expert) != load:
                 continue
             del self._wanted[expert]
-            if isinstance(result, FeedForward):
+            if isinstance(result, AnyFeedForward):
                 self._held[expert] = result
-            ended.append((expert, None if isinstance(result, FeedForward) else result))
+            ended.append((expert, None if isinstance(result, AnyFeedForward) else result))
         return ended
 
     def drop(self, expert: int) -> None:
@@ -69,7 +69,7 @@ class ExpertLoader:
         while order := self._orders.get():
             expert, load = order
             try:
-                result: FeedForward | str = self._read(expert)
+                result: AnyFeedForward | str = self._read(expert)
             except (CheckpointError, OSError, RuntimeError, MemoryError) as error:
                 result = str(error)
             self._done.put((expert, load, result))

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import torch
 
+from moe_worker.kernels.routing import choose as choose_natively
 from moe_worker.model.blocks import to_dtype
-from moe_worker.model.projection import Projection
+from moe_worker.model.projection import AnyProjection, NativeProjection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,7 +33,7 @@ class Router:
     multiplies them. `is_wide`: logits are computed in fp32, with a weight that is.
     """
 
-    projection: Projection
+    projection: AnyProjection
     choices: int
     is_normalised: bool
     scale: float = 1.0
@@ -42,6 +43,8 @@ class Router:
     def __call__(self, normed: torch.Tensor, num_rows: int) -> Routing:
         """The experts of the first `num_rows` of normed [rows, hidden]."""
         logits = self.projection(to_dtype(normed, torch.float32) if self.is_wide else normed)[:num_rows]
+        if isinstance(self.projection, NativeProjection):
+            return _choose_natively(self, logits, normed.dtype)
         return choose(self, logits, normed.dtype)
 
 
@@ -57,6 +60,19 @@ def choose(router: Router, logits: torch.Tensor, dtype: torch.dtype) -> Routing:
         weights, chosen = torch.topk(probabilities, router.choices, dim=-1)
     if router.scale != 1.0:
         weights = weights * router.scale
+    return Routing(experts=chosen.tolist(), weights=to_dtype(weights, dtype))
+
+
+def _choose_natively(router: Router, logits: torch.Tensor, dtype: torch.dtype) -> Routing:
+    count, most = (router.groups.count, router.groups.chosen) if router.groups else (0, 0)
+    chosen, weights = choose_natively(
+        logits,
+        router.choices,
+        is_normalised=router.is_normalised,
+        scale=router.scale,
+        groups=count,
+        chosen_groups=most,
+    )
     return Routing(experts=chosen.tolist(), weights=to_dtype(weights, dtype))
 
 

@@ -58,6 +58,7 @@ inline void store(BFloat16* at, Lanes numbers) {
 // The first `count` of eight; the others are zero, or stay as they are.
 template <typename T>
 inline Lanes load_some(const T* at, long count) {
+    if (count == LANES) return load(at);
     T numbers[LANES] = {};
     std::memcpy(numbers, at, size_t(count) * sizeof(T));
     return load(numbers);
@@ -65,6 +66,7 @@ inline Lanes load_some(const T* at, long count) {
 
 template <typename T>
 inline void store_some(T* at, Lanes numbers, long count) {
+    if (count == LANES) return store(at, numbers);
     T narrowed[LANES];
     store(narrowed, numbers);
     std::memcpy(at, narrowed, size_t(count) * sizeof(T));

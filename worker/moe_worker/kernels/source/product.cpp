@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <type_traits>
 
 namespace moe {
 namespace {
@@ -62,32 +61,6 @@ void tile_of(
 }
 
 template <typename T>
-void widen_rows(const T* x, long x_step, float* out, long rows, long width) {
-    for (long row = 0; row < rows; row++) {
-        long k = 0;
-        for (; k + LANES <= width; k += LANES) store(out + row * width + k, load(x + row * x_step + k));
-        for (; k < width; k++) out[row * width + k] = widen(x[row * x_step + k]);
-    }
-}
-
-// The product of some rows, plus the bias, plus the residual: each sum is rounded by itself.
-template <typename T>
-void finish_rows(
-    const float* product, long step, const float* bias, const T* residual, long residual_step, T* out, long rows, long outs
-) {
-    for (long row = 0; row < rows; row++) {
-        for (long n = 0; n < outs; n += LANES) {
-            const long count = std::min(LANES, outs - n);
-            Lanes numbers = load(product + row * step + n);
-            if (bias) numbers = _mm256_add_ps(numbers, load_some(bias + n, count));
-            if (residual) numbers = _mm256_add_ps(numbers, load_some(residual + row * residual_step + n, count));
-            if (count == LANES) store(out + row * outs + n, numbers);
-            else store_some(out + row * outs + n, numbers, count);
-        }
-    }
-}
-
-template <typename T>
 void project(
     const T* x, long x_step, const T* packed, const float* bias, const T* residual, long residual_step, T* out, long rows,
     long width, long outs
@@ -95,21 +68,11 @@ void project(
     const long panels = panels_of(outs), step = panels * PANEL;
     for (long first = 0; first < rows; first += ROWS_AT_ONCE) {
         const long count = std::min(ROWS_AT_ONCE, rows - first);
-        const T* part = x + first * x_step;
-        const float* wide;
-        long wide_step = x_step;
-        if constexpr (std::is_same_v<T, float>) {
-            wide = part;
-        } else {
-            float* widened = scratch(0, count * width);
-            widen_rows(part, x_step, widened, count, width);
-            wide = widened;
-            wide_step = width;
-        }
-        float* product = scratch(1, count * step);
-        multiply(wide, wide_step, packed, product, step, count, width, panels);
+        const Wide wide = widened(x + first * x_step, x_step, count, width);
+        float* product = scratch(PRODUCT, count * step);
+        multiply(wide.rows, wide.step, packed, product, step, count, width, panels);
         const T* added = residual ? residual + first * residual_step : nullptr;
-        finish_rows(product, step, bias, added, residual_step, out + first * outs, count, outs);
+        narrow_rows(product, step, bias, added, residual_step, out + first * outs, count, outs);
     }
 }
 
@@ -125,12 +88,12 @@ void pack(const T* weight, T* packed, long outs, long width) {
 
 }  // namespace
 
-float* scratch(int which, long numbers) {
+float* scratch(Scratch which, long numbers) {
     struct Buffer {
         std::unique_ptr<float[]> memory;
         long size = 0;
     };
-    static thread_local Buffer buffers[4];
+    static thread_local Buffer buffers[SCRATCHES];
     Buffer& buffer = buffers[which];
     if (buffer.size < numbers) {
         buffer.memory.reset(new float[size_t(numbers)]);

@@ -10,15 +10,15 @@ from typing import Self
 import torch
 
 from moe_worker.model.attention import Reading
-from moe_worker.model.blocks import Norm, make_norm
+from moe_worker.model.blocks import AnyNorm, make_norm
 from moe_worker.model.checkpoint import Checkpoint
 from moe_worker.model.config import read_sizes
 from moe_worker.model.config_file import ConfigFile
 from moe_worker.model.family import Family, Mixture, Row, layer_name
-from moe_worker.model.feed_forward import FeedForward, read_feed_forward
+from moe_worker.model.feed_forward import AnyFeedForward, read_feed_forward
 from moe_worker.model.head_attention import Attention
 from moe_worker.model.latent_attention import CompressedQuery, LatentAttention
-from moe_worker.model.projection import Projection, make_projection, read_projection
+from moe_worker.model.projection import AnyProjection, make_projection, read_projection
 from moe_worker.model.rotary import halves
 from moe_worker.model.routing import Groups, Router
 
@@ -103,7 +103,7 @@ class DeepseekV2(Family):
         c, at = self.config, f"{layer_name(layer)}mlp."
         gate = source.tensor(f"{at}gate.weight", (c.experts, c.hidden))
         router = Router(
-            projection=make_projection(gate.float()),
+            projection=make_projection(gate.float(), is_native=source.is_native),
             choices=c.experts_per_token,
             is_normalised=False,
             scale=self.router_scale,
@@ -114,14 +114,15 @@ class DeepseekV2(Family):
             router=router, shared=read_feed_forward(source, f"{at}shared_experts.", c.hidden, self.shared_ffn)
         )
 
-    def read_expert(self, source: Checkpoint, layer: int, expert: int) -> FeedForward:
+    def read_expert(self, source: Checkpoint, layer: int, expert: int) -> AnyFeedForward:
         at = f"{layer_name(layer)}mlp.experts.{expert}."
         return read_feed_forward(source, at, self.config.hidden, self.config.expert_ffn)
 
-    def _read_query(self, source: Checkpoint, at: str) -> Projection | CompressedQuery:
+    def _read_query(self, source: Checkpoint, at: str) -> AnyProjection | CompressedQuery:
         c, name = self.config, "q_b_proj" if self.query_rank else "q_proj"
         weight = source.tensor(f"{at}{name}.weight", (c.heads * c.head_dim, self.query_rank or c.hidden))
-        up = make_projection(self._turned_by_halves(weight.view(c.heads, c.head_dim, -1)).flatten(0, 1))
+        turned = self._turned_by_halves(weight.view(c.heads, c.head_dim, -1)).flatten(0, 1)
+        up = make_projection(turned, is_native=source.is_native)
         if not self.query_rank:
             return up
         return CompressedQuery(
@@ -130,10 +131,10 @@ class DeepseekV2(Family):
             up=up,
         )
 
-    def _read_compress(self, source: Checkpoint, at: str) -> Projection:
+    def _read_compress(self, source: Checkpoint, at: str) -> AnyProjection:
         shape = (self.kv_rank + self.rope_dim, self.config.hidden)
         weight = source.tensor(f"{at}kv_a_proj_with_mqa.weight", shape)
-        return make_projection(self._turned_by_halves(weight.unsqueeze(0))[0])
+        return make_projection(self._turned_by_halves(weight.unsqueeze(0))[0], is_native=source.is_native)
 
     def _turned_by_halves(self, heads: torch.Tensor) -> torch.Tensor:
         """Rows of heads [heads, rows, width] whose last rope_dim turn by neighbours, so that they turn by halves."""
@@ -141,8 +142,8 @@ class DeepseekV2(Family):
         return torch.cat((heads[:, :plain], heads[:, plain:][:, halves(self.rope_dim)]), 1)
 
 
-def _latent_norm(source: Checkpoint, name: str, width: int) -> Norm:
-    return make_norm(source.tensor(f"{name}.weight", (width,)), LATENT_NORM_EPSILON)
+def _latent_norm(source: Checkpoint, name: str, width: int) -> AnyNorm:
+    return make_norm(source.tensor(f"{name}.weight", (width,)), LATENT_NORM_EPSILON, is_native=source.is_native)
 
 
 def _read_groups(file: ConfigFile) -> Groups | None:

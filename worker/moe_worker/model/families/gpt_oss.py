@@ -15,7 +15,7 @@ from moe_worker.model.checkpoint import Checkpoint
 from moe_worker.model.config import read_sizes
 from moe_worker.model.config_file import ConfigFile
 from moe_worker.model.family import Family, Mixture, layer_name
-from moe_worker.model.feed_forward import Clamp, FeedForward
+from moe_worker.model.feed_forward import AnyFeedForward, Clamp, make_feed_forward
 from moe_worker.model.head_attention import Attention, HeadAttention, read_projections
 from moe_worker.model.mxfp4 import BLOCK, read_unpacked
 from moe_worker.model.projection import make_projection, read_projection
@@ -71,16 +71,17 @@ class GptOss(Family):
         gate = read_projection(source, at, [("router", c.experts)], c.hidden, has_bias=True)
         return Mixture(router=Router(projection=gate, choices=c.experts_per_token, is_normalised=True))
 
-    def read_expert(self, source: Checkpoint, layer: int, expert: int) -> FeedForward:
+    def read_expert(self, source: Checkpoint, layer: int, expert: int) -> AnyFeedForward:
         c, at = self.config, f"{layer_name(layer)}mlp.experts."
         gate_up = self._read_matrix(source, f"{at}gate_up_proj", expert, 2 * c.expert_ffn, c.hidden)
         down = self._read_matrix(source, f"{at}down_proj", expert, c.hidden, c.expert_ffn)
         gate_up_bias = source.part(f"{at}gate_up_proj_bias", expert, (c.experts, 2 * c.expert_ffn))
         down_bias = source.part(f"{at}down_proj_bias", expert, (c.experts, c.hidden))
-        return FeedForward(
-            gate_up=make_projection(_apart(gate_up), _apart(gate_up_bias)),
-            down=make_projection(down.contiguous(), down_bias),
-            clamp=self.clamp,
+        native = source.is_native
+        return make_feed_forward(
+            make_projection(_apart(gate_up), _apart(gate_up_bias), is_native=native),
+            make_projection(down.contiguous(), down_bias, is_native=native),
+            self.clamp,
         )
 
     def _read_matrix(self, source: Checkpoint, name: str, expert: int, out: int, width: int) -> torch.Tensor:

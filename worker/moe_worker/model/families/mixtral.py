@@ -9,7 +9,7 @@ from moe_worker.model.checkpoint import Checkpoint
 from moe_worker.model.config import read_sizes
 from moe_worker.model.config_file import ConfigFile
 from moe_worker.model.family import Family, Mixture, layer_name
-from moe_worker.model.feed_forward import FeedForward, read_feed_forward
+from moe_worker.model.feed_forward import AnyFeedForward, read_feed_forward
 from moe_worker.model.head_attention import Attention, HeadAttention, read_projections
 from moe_worker.model.projection import read_projection
 from moe_worker.model.routing import Router
@@ -50,6 +50,6 @@ class Mixtral(Family):
         gate = read_projection(source, at, [("gate", c.experts)], c.hidden)
         return Mixture(router=Router(projection=gate, choices=c.experts_per_token, is_normalised=True))
 
-    def read_expert(self, source: Checkpoint, layer: int, expert: int) -> FeedForward:
+    def read_expert(self, source: Checkpoint, layer: int, expert: int) -> AnyFeedForward:
         at = f"{layer_name(layer)}block_sparse_moe.experts.{expert}."
         return read_feed_forward(source, at, self.config.hidden, self.config.expert_ffn, ("w1", "w3", "w2"))

@@ -10,7 +10,7 @@ from moe_worker.model.config import read_sizes
 from moe_worker.model.config_file import ConfigFile
 from moe_worker.model.families.qwen3_moe import read_dense_layers
 from moe_worker.model.family import Family, Mixture, layer_name
-from moe_worker.model.feed_forward import FeedForward, read_feed_forward, read_shared
+from moe_worker.model.feed_forward import AnyFeedForward, read_feed_forward, read_shared
 from moe_worker.model.head_attention import Attention, HeadAttention, read_projections
 from moe_worker.model.projection import read_projection
 from moe_worker.model.routing import Router
@@ -71,6 +71,6 @@ class Qwen2Moe(Family):
             shared=read_shared(source, at, c.hidden, self.shared_ffn),
         )
 
-    def read_expert(self, source: Checkpoint, layer: int, expert: int) -> FeedForward:
+    def read_expert(self, source: Checkpoint, layer: int, expert: int) -> AnyFeedForward:
         at = f"{layer_name(layer)}mlp.experts.{expert}."
         return read_feed_forward(source, at, self.config.hidden, self.config.expert_ffn)

@@ -7,12 +7,12 @@ from typing import Self
 import torch
 
 from moe_worker.model.attention import Reading
-from moe_worker.model.blocks import Norm, make_norm
+from moe_worker.model.blocks import AnyNorm, make_norm
 from moe_worker.model.checkpoint import Checkpoint
 from moe_worker.model.config import read_sizes
 from moe_worker.model.config_file import ConfigFile
 from moe_worker.model.family import Family, Mixture, layer_name
-from moe_worker.model.feed_forward import FeedForward, read_feed_forward
+from moe_worker.model.feed_forward import AnyFeedForward, read_feed_forward
 from moe_worker.model.head_attention import Attention, HeadAttention, read_projections
 from moe_worker.model.projection import read_projection
 from moe_worker.model.routing import Router
@@ -60,11 +60,11 @@ class Qwen3Moe(Family):
         gate = read_projection(source, at, [("gate", c.experts)], c.hidden)
         return Mixture(router=Router(projection=gate, choices=c.experts_per_token, is_normalised=self.normalises))
 
-    def read_expert(self, source: Checkpoint, layer: int, expert: int) -> FeedForward:
+    def read_expert(self, source: Checkpoint, layer: int, expert: int) -> AnyFeedForward:
         at = f"{layer_name(layer)}mlp.experts.{expert}."
         return read_feed_forward(source, at, self.config.hidden, self.config.expert_ffn)
 
-    def _head_norm(self, source: Checkpoint, at: str) -> Norm:
+    def _head_norm(self, source: Checkpoint, at: str) -> AnyNorm:
         """Queries' and keys' norms, [heads + kv_heads, head_dim]; the queries' includes 1/sqrt(head_dim)."""
         c = self.config
         query, key = (source.tensor(f"{at}{name}_norm.weight", (c.head_dim,)).float() for name in "qk")
