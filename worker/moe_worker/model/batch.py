@@ -1,18 +1,16 @@
 """One step's tokens inside one stage: activations, places in the cache, and where the router sent them."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from moe_wire.messages import Segment
 from moe_worker.kernels.routing import combine
-from moe_worker.model.attention import Group, plan_groups
-from moe_worker.model.blocks import MIN_ROWS
 from moe_worker.model.indices import index_tensor
 from moe_worker.model.kv import LaneCache
-from moe_worker.model.rotary import Rotation
+from moe_worker.model.reads import Reads
 from moe_worker.model.routing import Routing
 
 
@@ -32,37 +30,15 @@ class Dispatched:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Batch:
-    """`x` [max(num_rows, MIN_ROWS), hidden]: the residual stream. Rows from num_rows on are padding.
-
-    `groups` by window (0: none) of the layers that read the cache.
-    """
+    """`x` [max(num_rows, min_rows), hidden]: the residual stream. Rows from num_rows on are padding."""
 
     segments: Sequence[Segment]
     cache: LaneCache
     x: torch.Tensor
     num_rows: int
-    rotation: Rotation
-    slots: torch.Tensor
-    groups: dict[int, list[Group]]
+    min_rows: int
+    reads: Reads
     dispatched: Dispatched | None = None
-
-
-def make_batch(
-    cache: LaneCache, segments: Sequence[Segment], x: torch.Tensor, rotation: Rotation, windows: Iterable[int]
-) -> Batch:
-    """The batch of segments that the cache already counts; `rotation` is that of all positions."""
-    positions = [p for segment in segments for p in range(segment.start, segment.start + segment.count)]
-    slots = [slot for segment in segments for slot in cache.slots(segment)]
-    padded = positions + [0] * (x.shape[0] - len(positions))
-    return Batch(
-        segments=segments,
-        cache=cache,
-        x=x,
-        num_rows=len(positions),
-        rotation=rotation.at(index_tensor(padded, x.device)),
-        slots=index_tensor(slots, x.device),
-        groups={window: plan_groups(cache, segments, window) for window in windows},
-    )
 
 
 def dispatch(routing: Routing, device: torch.device) -> Dispatched:
@@ -94,7 +70,7 @@ def add_answers(batch: Batch, answers: torch.Tensor, *, is_native: bool) -> None
 
 
 def sampled_rows(batch: Batch) -> torch.Tensor:
-    """The last rows of the segments that want a token, padded: [max(samples, MIN_ROWS), hidden]."""
+    """The last rows of the segments that want a token, padded: [max(samples, min_rows), hidden]."""
     ends, row = [], 0
     for segment in batch.segments:
         row += segment.count
@@ -104,6 +80,6 @@ def sampled_rows(batch: Batch) -> torch.Tensor:
 
 
 def padded_rows(batch: Batch, rows: Sequence[int]) -> torch.Tensor:
-    """These rows of the residual stream, padded: [max(rows, MIN_ROWS), hidden]."""
-    filled = [*rows, *[0] * (MIN_ROWS - len(rows))]
+    """These rows of the residual stream, padded: [max(rows, min_rows), hidden]."""
+    filled = [*rows, *[0] * (batch.min_rows - len(rows))]
     return batch.x.index_select(0, index_tensor(filled, batch.x.device))

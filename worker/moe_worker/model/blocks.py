@@ -24,11 +24,11 @@ class Norm:
     """RMS norm along the last dim: weight * x / sqrt(mean(x^2) + epsilon). torch's own takes twice the time on a CPU.
 
     Both sides of the root are multiplied by the width, which saves the division: `weight` is the norm's times
-    sqrt(width), `floor` is epsilon * width, as a tensor: torch makes one of a plain number at every call.
+    sqrt(width), `floor` is epsilon * width.
     """
 
     weight: torch.Tensor
-    floor: torch.Tensor
+    floor: float
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         wide = to_dtype(x, torch.float32)
@@ -39,7 +39,7 @@ class Norm:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NativeNorm:
-    """The same by our kernel, of x [rows, width]; `floor` is a plain number."""
+    """The same by our kernel, of x [rows, width]."""
 
     weight: torch.Tensor
     floor: float
@@ -51,9 +51,8 @@ class NativeNorm:
 AnyNorm = Norm | NativeNorm
 
 
-def make_norm(weight: torch.Tensor, epsilon: float, *, scale: float = 1.0, is_native: bool = False) -> AnyNorm:
-    """The norm of a weight [..., width]; its output is multiplied by `scale`."""
+def make_norm(weight: torch.Tensor, epsilon: float, *, is_native: bool = False) -> AnyNorm:
+    """The norm of a weight [width]."""
     width = weight.shape[-1]
-    wide = weight.float()
-    scaled, floor = wide * (width**0.5 * scale), epsilon * width
-    return NativeNorm(weight=scaled, floor=floor) if is_native else Norm(weight=scaled, floor=wide.new_full((), floor))
+    kind = NativeNorm if is_native else Norm
+    return kind(weight=weight.float() * width**0.5, floor=epsilon * width)

@@ -12,18 +12,18 @@ import torch
 from moe_wire.messages import Logprobs, Payload, Segment
 from moe_worker.device.base import Device
 from moe_worker.kernels.library import has_kernels
-from moe_worker.model.attention import attend
-from moe_worker.model.batch import Batch, add_answers, dispatch, make_batch, padded_rows, sampled_rows
+from moe_worker.model.batch import Batch, add_answers, dispatch, padded_rows, sampled_rows
 from moe_worker.model.blocks import MIN_ROWS
 from moe_worker.model.checkpoint import Checkpoint
 from moe_worker.model.declared import check_declared
 from moe_worker.model.errors import CheckpointError
 from moe_worker.model.families.registry import read_family
-from moe_worker.model.family import Family, Layer
+from moe_worker.model.family import Family
 from moe_worker.model.feed_forward import AnyFeedForward
 from moe_worker.model.indices import index_tensor
 from moe_worker.model.kv import LaneCache
 from moe_worker.model.loader import ExpertLoader
+from moe_worker.model.reads import Reads, native_reads, torch_reads
 from moe_worker.model.rotary import make_rotation
 from moe_worker.model.sampling import sample, score
 from moe_worker.protocol.compute import Routed, Sampled
@@ -46,6 +46,8 @@ class Engine:
         self._device = device
         self._checkpoint = checkpoint
         self._family = family
+        self._is_native = checkpoint.is_native
+        self._min_rows = 1 if checkpoint.is_native else MIN_ROWS
         self._lanes: dict[int, LaneCache] = {}
         self._spare: list[LaneCache] = []
         self._loader = ExpertLoader(self._read_expert)
@@ -97,12 +99,19 @@ class Engine:
         self._device.check()
         cache = self._lanes[lane]
         cache.extend(segments)
-        x = self._embed(tokens) if hidden is None else self._device.rows_in([hidden], MIN_ROWS)
-        return make_batch(cache, segments, x, self._rotation, self._windows)
+        x = self._embed(tokens) if hidden is None else self._device.rows_in([hidden], self._min_rows)
+        if self._is_native:
+            reads: Reads = native_reads(cache, segments, self._rotation)
+        else:
+            reads = torch_reads(cache, segments, self._rotation, self._windows, x.shape[0])
+        num_rows = sum(segment.count for segment in segments)
+        return Batch(segments=segments, cache=cache, x=x, num_rows=num_rows, min_rows=self._min_rows, reads=reads)
 
     def attend(self, batch: Batch, layer: int) -> list[Routed]:
         weights = self._layers[layer]
-        self._attend(batch, layer - self.settings.first_layer, weights)
+        attention = weights.attention
+        attended = batch.reads.attend(attention, weights.attention_norm(batch.x), layer - self.settings.first_layer)
+        batch.x = attention.added(batch.x, attended)
         normed, mixture = weights.mixture_norm(batch.x), weights.mixture
         if mixture.shared is not None:
             batch.x.add_(mixture.shared(normed))
@@ -128,7 +137,7 @@ class Engine:
             assert layer in self.config.dense_layers, f"layer {layer} has not been attended to"
             return
         rows = self._device.rows_in([answers[base + expert] for expert in sent.experts], 1)
-        add_answers(batch, rows, is_native=self._checkpoint.is_native)
+        add_answers(batch, rows, is_native=self._is_native)
 
     def finish(self, batch: Batch) -> Payload | Sampled:
         if not self.settings.is_last:
@@ -174,21 +183,11 @@ class Engine:
     def drop(self, expert: int) -> None:
         self._loader.drop(expert)
 
-    def _attend(self, batch: Batch, place: int, weights: Layer) -> None:
-        """Attention of the layer at that place of the stage, added to the residual."""
-        attention = weights.attention
-        projected = attention.project(weights.attention_norm(batch.x), batch.rotation)
-        is_padded = batch.num_rows < batch.x.shape[0]
-        batch.cache.write(place, batch.slots, projected.cached[: batch.num_rows] if is_padded else projected.cached)
-        reading = attention.reading
-        attended = attend(projected.query, batch.cache, place, batch.groups[reading.window], reading)
-        batch.x = attention.added(batch.x, attended)
-
     def _embed(self, tokens: Sequence[Sequence[int]] | None) -> torch.Tensor:
         assert self._embedding is not None, f"stage {self.settings.stage} is not the first"
         assert tokens is not None, "a step begins with tokens or hidden states"
         ids = [token for segment in tokens for token in segment]
-        ids += [0] * (MIN_ROWS - len(ids))
+        ids += [0] * (self._min_rows - len(ids))
         return self._embedding.index_select(0, index_tensor(ids, self._embedding.device))
 
     def _new_cache(self) -> LaneCache:

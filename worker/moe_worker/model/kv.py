@@ -62,6 +62,10 @@ class LaneCache:
             for block in self.tables.pop(sequence, Table()).blocks:
                 self._references[block] -= 1
 
+    def layer(self, layer: int) -> torch.Tensor:
+        """The cache's layer (from 0): [H, tokens of all blocks, D]."""
+        return self._layers[layer][0]
+
     def write(self, layer: int, slots: torch.Tensor, rows: torch.Tensor) -> None:
         """Puts rows [T, H, D] of the cache's layer (from 0) at slots [T]."""
         self._layers[layer][0].index_copy_(1, slots, rows.transpose(0, 1))

@@ -7,10 +7,13 @@ instead ("absorbed"), so the cache stays compressed: kv_rank + rope_dim numbers 
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own short name)
 
+from moe_worker.kernels.attention import Places
 from moe_worker.model.attention import Reading
-from moe_worker.model.blocks import AnyNorm
+from moe_worker.model.blocks import MIN_ROWS, AnyNorm
 from moe_worker.model.head_attention import Projected
+from moe_worker.model.indices import index_tensor
 from moe_worker.model.projection import AnyProjection
 from moe_worker.model.rotary import Rotation, rotate
 
@@ -43,11 +46,20 @@ class LatentAttention:
     scale: float
     reading: Reading
 
+    @property
+    def heads(self) -> int:
+        return self.key_up.shape[0]
+
+    def place(self, normed: torch.Tensor, rotation: Rotation, cache: torch.Tensor, places: Places) -> torch.Tensor:
+        projected = self.project(normed, rotation.at(index_tensor(places.positions, normed.device)))
+        cache.index_copy_(1, index_tensor(places.slots, normed.device), projected.cached.transpose(0, 1))
+        return projected.query.flatten(1)
+
     def project(self, normed: torch.Tensor, rotation: Rotation) -> Projected:
         heads, nope_dim, rank = self.key_up.shape
         plain = self.query(normed).view(len(normed), heads, -1)
         query = plain.new_empty((len(normed), heads, rank + plain.shape[-1] - nope_dim))
-        query[..., :rank] = torch.bmm(plain[..., :nope_dim].transpose(0, 1), self.key_up).transpose(0, 1)
+        query[..., :rank] = _by_head(plain[..., :nope_dim], self.key_up)
         rotate(plain[..., nope_dim:], rotation, out=query[..., rank:])
         compressed = self.compress(normed)
         compressed[:, :rank] = self.latent_norm(compressed[:, :rank])
@@ -57,5 +69,12 @@ class LatentAttention:
 
     def added(self, residual: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
         heads, rank, _ = self.value_up.shape
-        latents = attended.view(len(attended), heads, rank).transpose(0, 1)
-        return self.out.added(residual, torch.bmm(latents, self.value_up).transpose(0, 1).flatten(1))
+        latents = attended.view(len(attended), heads, rank)
+        return self.out.added(residual, _by_head(latents, self.value_up).flatten(1))
+
+
+def _by_head(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """x [rows, heads, in] times weight [heads, in, out] -> [rows, heads, out], with rows enough for their bits."""
+    rows = x.shape[0]
+    padded = F.pad(x, (0, 0, 0, 0, 0, MIN_ROWS - rows)) if rows < MIN_ROWS else x
+    return torch.bmm(padded.transpose(0, 1), weight).transpose(0, 1)[:rows]

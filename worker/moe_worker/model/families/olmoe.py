@@ -6,8 +6,8 @@ from typing import Self
 
 import torch
 
+from moe_worker.kernels.attention import HeadNorms
 from moe_worker.model.attention import Reading
-from moe_worker.model.blocks import AnyNorm, make_norm
 from moe_worker.model.checkpoint import Checkpoint
 from moe_worker.model.config import read_sizes
 from moe_worker.model.config_file import ConfigFile
@@ -16,19 +16,6 @@ from moe_worker.model.feed_forward import AnyFeedForward, read_feed_forward
 from moe_worker.model.head_attention import Attention, HeadAttention, read_projections
 from moe_worker.model.projection import read_projection
 from moe_worker.model.routing import Router
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class WholeNorm:
-    """Of all heads [rows, heads + kv_heads, head_dim]: one norm over the queries' numbers, one over the keys'."""
-
-    query: AnyNorm
-    key: AnyNorm
-
-    def __call__(self, query_key: torch.Tensor) -> torch.Tensor:
-        flat, width = query_key.flatten(1), self.query.weight.shape[0]
-        normed = torch.cat((self.query(flat[:, :width]), self.key(flat[:, width:])), -1)
-        return normed.view(query_key.shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +45,7 @@ class Olmoe(Family):
             heads=c.heads,
             head_dim=c.head_dim,
             reading=Reading(kv_heads=c.kv_heads),
-            head_norm=self._whole_norm(source, at),
+            norms=self._whole_norms(source, at),
         )
 
     def read_mixture(self, source: Checkpoint, layer: int) -> Mixture:
@@ -70,11 +57,16 @@ class Olmoe(Family):
         at = f"{layer_name(layer)}mlp.experts.{expert}."
         return read_feed_forward(source, at, self.config.hidden, self.config.expert_ffn)
 
-    def _whole_norm(self, source: Checkpoint, at: str) -> WholeNorm:
-        """The queries' includes 1/sqrt(head_dim)."""
+    def _whole_norms(self, source: Checkpoint, at: str) -> HeadNorms:
+        """The queries' weight includes 1/sqrt(head_dim)."""
         c = self.config
-        query = source.tensor(f"{at}q_norm.weight", (c.heads * c.head_dim,))
-        key = source.tensor(f"{at}k_norm.weight", (c.kv_heads * c.head_dim,))
-        return WholeNorm(
-            query=make_norm(query, c.norm_epsilon, scale=c.head_dim**-0.5), key=make_norm(key, c.norm_epsilon)
+        query_width, key_width = c.heads * c.head_dim, c.kv_heads * c.head_dim
+        query = source.tensor(f"{at}q_norm.weight", (query_width,)).float() * c.heads**0.5
+        key = source.tensor(f"{at}k_norm.weight", (key_width,)).float() * key_width**0.5
+        return HeadNorms(
+            weight=torch.cat((query, key)).view(-1, c.head_dim),
+            query_floor=c.norm_epsilon * query_width,
+            key_floor=c.norm_epsilon * key_width,
+            query_width=query_width,
+            is_whole=True,
         )

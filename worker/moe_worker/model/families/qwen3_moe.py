@@ -6,8 +6,8 @@ from typing import Self
 
 import torch
 
+from moe_worker.kernels.attention import HeadNorms
 from moe_worker.model.attention import Reading
-from moe_worker.model.blocks import AnyNorm, make_norm
 from moe_worker.model.checkpoint import Checkpoint
 from moe_worker.model.config import read_sizes
 from moe_worker.model.config_file import ConfigFile
@@ -52,7 +52,7 @@ class Qwen3Moe(Family):
             heads=c.heads,
             head_dim=c.head_dim,
             reading=Reading(kv_heads=c.kv_heads),
-            head_norm=self._head_norm(source, at),
+            norms=self._head_norms(source, at),
         )
 
     def read_mixture(self, source: Checkpoint, layer: int) -> Mixture:
@@ -64,12 +64,15 @@ class Qwen3Moe(Family):
         at = f"{layer_name(layer)}mlp.experts.{expert}."
         return read_feed_forward(source, at, self.config.hidden, self.config.expert_ffn)
 
-    def _head_norm(self, source: Checkpoint, at: str) -> AnyNorm:
-        """Queries' and keys' norms, [heads + kv_heads, head_dim]; the queries' includes 1/sqrt(head_dim)."""
+    def _head_norms(self, source: Checkpoint, at: str) -> HeadNorms:
+        """The queries' weight includes 1/sqrt(head_dim), which takes back the norm's own factor."""
         c = self.config
         query, key = (source.tensor(f"{at}{name}_norm.weight", (c.head_dim,)).float() for name in "qk")
-        scaled = torch.cat(((query * c.head_dim**-0.5).expand(c.heads, -1), key.expand(c.kv_heads, -1)))
-        return make_norm(scaled, c.norm_epsilon)
+        weight = torch.cat((query.expand(c.heads, -1), (key * c.head_dim**0.5).expand(c.kv_heads, -1)))
+        floor = c.norm_epsilon * c.head_dim
+        return HeadNorms(
+            weight=weight, query_floor=floor, key_floor=floor, query_width=c.heads * c.head_dim, is_whole=False
+        )
 
 
 def read_dense_layers(file: ConfigFile) -> tuple[int, ...]:
