@@ -112,7 +112,7 @@ class RankLoop:
         late_s = now - self._next_beat if self._next_beat else 0.0
         self._next_beat = now + BEAT_S
         self._device.check()
-        self._control.beat()
+        self._control.beat(now)
         self._transport.beat(late_s if late_s > LATE_S else 0.0)
         if self._settled is not None and now >= self._settled_at and not self._told.get("loading"):
             self._settled()

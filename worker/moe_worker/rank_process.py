@@ -15,7 +15,7 @@ import torch
 from moe_wire.framing import MAX_FRAME_BYTES
 from moe_wire.handshake import Identity as PeerIdentity
 from moe_wire.handshake import read_secret
-from moe_worker.control import ControlChannel
+from moe_worker.control import ControlChannel, take_channel
 from moe_worker.device.base import Device, DeviceError
 from moe_worker.device.cpu import CpuDevice
 from moe_worker.device.opening import find_device
@@ -42,7 +42,7 @@ def run_rank(order: dict[str, Any], control_fd: int) -> int:
     """Drive one rank; the exit status. Its last words go to the supervisor, who reports them."""
     settings = RankSettings.from_json(order)
     log = Logger(f"rank {settings.rank}")
-    control = ControlChannel(socket.socket(fileno=control_fd))
+    control = take_channel(socket.socket(fileno=control_fd))
     os.environ["RANK"], os.environ["LOCAL_RANK"] = str(settings.rank), str(settings.gpu)
     try:
         _serve(settings, control, log)
@@ -68,7 +68,7 @@ def warm_up(order: dict[str, Any]) -> None:
             device = CpuDevice(None)
             device.open()
             engine = _open_engine(settings, device)
-            # One expert: the first of a process takes four times the later ones' time, oneDNN's kernels being made.
+            # One expert: the first of a process takes longer than those after it.
             for expert in engine.config.expert_ids(engine.settings.layers)[:1]:
                 engine.load(expert)
             engine.close()

@@ -1,7 +1,6 @@
 """A crew with invented processes and an invented clock: what is forked, shown, killed and forgotten, and when."""
 
 import json
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import StringIO
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from moe_api.stage import StageDrillSpec
-from moe_worker.control import ControlChannel
+from moe_worker.control import ControlChannel, open_channel, take_channel
 from moe_worker.errors import EXIT_DEVICE
 from moe_worker.logs import Logger
 from moe_worker.rank_settings import RankSettings
@@ -25,7 +24,7 @@ STATUS = {"epoch": 1, "held": [0], "loading": [], "failed": [], "unreachable": [
 class World:
     """Stands for the fork server, the event loop, the clock and the kernel."""
 
-    now: float = 0.0
+    now: float = 100.0
     starved_s: float = 0.0
     orders: list[str] = field(default_factory=list)
     pending: list[Forked | Exited] = field(default_factory=list)
@@ -37,15 +36,15 @@ class World:
     is_disk_full: bool = False
 
     def fork(self, settings: dict[str, Any]) -> ControlChannel:
-        ours, theirs = socket.socketpair()
+        ours, theirs = open_channel()
         rank = settings["rank"]
         self.orders.append(f"fork {rank}")
         if rank in self.ends:
             self.ends[rank].close()
-        self.ends[rank] = ControlChannel(theirs)
+        self.ends[rank] = take_channel(theirs)
         self.pending.append(Forked(rank=rank, pid=self.next_pid))
         self.next_pid += 1
-        return ControlChannel(ours)
+        return ours
 
     def kill(self, rank: int) -> None:
         self.orders.append(f"kill {rank}")
@@ -105,9 +104,9 @@ def crew(world: World) -> Iterator[Crew]:
 
 
 def say(world: World, rank: int, words: dict[str, Any] | None = None) -> None:
-    """The rank says something; nothing means a beat."""
+    """The rank says something; nothing means a sign of life."""
     if words is None:
-        world.ends[rank].beat()
+        world.ends[rank].beat(world.now)
     else:
         world.ends[rank].send(words)
     world.run_readers()

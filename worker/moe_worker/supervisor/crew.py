@@ -159,6 +159,8 @@ class Crew:
             self.changed()
         if member.channel is not None:
             member.channel.flush()
+            if last := member.channel.pulse.last():
+                seat.beat(last)
         if member.pid is None or seat.silence(now) < SUSPICIOUS_S:
             member.starved_s = None
             return
@@ -206,10 +208,8 @@ class Crew:
         for words in messages:
             if "suspects" in words:
                 self._have_all_ask()
-            elif words:
-                self._heard(member.seat, words, now)
             else:
-                member.seat.beat(now)
+                self._heard(member.seat, words, now)
 
     def _have_all_ask(self) -> None:
         """One rank does not hear a peer: soon it is known whether that is the peer's pod or the peer alone."""

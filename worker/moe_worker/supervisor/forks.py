@@ -5,7 +5,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from moe_worker.control import ControlChannel
+from moe_worker.control import ControlChannel, open_channel
 from moe_worker.fork_server import MAX_PACKET_BYTES
 
 
@@ -41,14 +41,14 @@ class Forks:
 
     def fork(self, settings: dict[str, Any]) -> ControlChannel:
         """Order a rank; the returned channel reaches it. Raises ForkServerGone."""
-        ours, theirs = socket.socketpair()
+        ours, theirs = open_channel()
         with theirs:
             try:
                 socket.send_fds(self._sock, [json.dumps({"fork": settings}).encode()], [theirs.fileno()])
             except OSError as error:
                 ours.close()
                 raise ForkServerGone(str(error)) from error
-        return ControlChannel(ours)
+        return ours
 
     def kill(self, rank: int) -> None:
         """SIGKILL; the Exited follows. Raises ForkServerGone."""

@@ -90,9 +90,10 @@ class Seat:
         self.reason, self.is_rehearsed, self.state = reason, False, "failed"
         self._back_off(DEVICE_RETRY_S, now)
 
-    def beat(self, now: float) -> None:
+    def beat(self, last: float) -> None:
+        """When the process gave its last sign of life."""
         self._has_beaten = True
-        self._silent_at = now
+        self._silent_at = max(self._silent_at, last)
 
     def forgive(self, seconds: float) -> None:
         """The supervisor itself slept, or the rank waited for a CPU, for that long: no silence of the rank's."""
