@@ -2,8 +2,8 @@
 
 The process opens a rank of stage 0, all its experts, and fills every KV block of its lanes. What counts is by how much
 its anonymous memory grows: mapped pages of the checkpoint are clean, and the kernel takes them back when it needs them.
-The rank is opened twice: what the first takes more, oneDNN's kernels for the shapes of its weights, is a process's
-constant, as the interpreter and torch are, and told apart. The planner's takeover and buffers are reserves that nothing
+The rank is opened twice: what the first takes more is a process's constant, as the interpreter and torch are, and told
+apart. The planner's takeover and buffers are reserves that nothing
 fills here; what loading has freed, which steps take again, is of the buffers and given back first.
 """
 
@@ -58,7 +58,7 @@ def main() -> int:
     said = {name: getattr(expected, name) / MIB for name in Memory.__dataclass_fields__}
     counted = (expected.weights + expected.kv_cache) / MIB
     constant = {"interpreter and torch": at_first["Pss_Anon"] / MIB}
-    constant["kernels"] = (2 * before["Pss_Anon"] - at_first["Pss_Anon"] - with_weights["Pss_Anon"]) / MIB
+    constant["of the first rank"] = (2 * before["Pss_Anon"] - at_first["Pss_Anon"] - with_weights["Pss_Anon"]) / MIB
     found = {"machine": machine(), "constant MiB": constant, "grown MiB": grown, "predicted MiB": said}
     print(json.dumps(found | {"weights and KV cache MiB": counted, "ratio": grown["Pss_Anon"] / counted}, indent=1))
     return 0

@@ -1,8 +1,7 @@
 """What one GPU must hold: weights, KV cache, buffers and room for a failed neighbour. Bytes, exact for the worker.
 
 Where the device is a CPU, each process has a constant beside it, in the pod's memory: Python with torch, which the
-pod's ranks share until they write to it, and oneDNN's kernels, 2/3 MB for a weight's shape and number of rows.
-`python -m benchmarks.engine.memory` measures both.
+pod's ranks share until they write to it. `python -m benchmarks.engine.memory` measures it.
 """
 
 from dataclasses import dataclass
