@@ -14,6 +14,7 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from moe_operator import errors
+from moe_operator.shared_lists import SharedLists
 
 Json = dict[str, Any]
 FIELD_MANAGER = "moe-operator"
@@ -81,13 +82,16 @@ class Identity:
 
 
 class KubernetesApi:
-    """`Api` over the official client. One connection pool; requests time out after 30 s."""
+    """`Api` over the official client. One connection pool; requests time out after 30 s. Lists of a whole cluster may
+    be given again, as `lists` says.
+    """
 
-    def __init__(self, api_client: client.ApiClient) -> None:
+    def __init__(self, api_client: client.ApiClient, lists: SharedLists) -> None:
         self._client = api_client
+        self._lists = lists
 
     @classmethod
-    async def connect(cls, environ: Mapping[str, str]) -> KubernetesApi:
+    async def connect(cls, environ: Mapping[str, str], lists: SharedLists) -> KubernetesApi:
         """With the service account when in a pod, else with the kubeconfig that KUBECONFIG names (or the usual one)."""
         configuration = client.Configuration()
         if "KUBERNETES_SERVICE_HOST" in environ and "KUBECONFIG" not in environ:
@@ -96,7 +100,7 @@ class KubernetesApi:
             path = environ.get("KUBECONFIG", config.KUBE_CONFIG_DEFAULT_LOCATION)
             await config.load_kube_config(path, None, configuration)  # type: ignore[no-untyped-call]  # the same
         configuration.connection_pool_maxsize = CONNECTIONS
-        return cls(client.ApiClient(configuration))
+        return cls(client.ApiClient(configuration), lists)
 
     def identity(self) -> Identity:
         """The identity as it is now: a service account's token is read again, because it is rotated."""
@@ -121,6 +125,11 @@ class KubernetesApi:
         return await self._request("GET", resource.path(namespace, name))
 
     async def list_objects(self, resource: Resource, namespace: str | None, labels: Mapping[str, str]) -> list[Json]:
+        if namespace is None and not labels:
+            return await self._lists.get(resource, lambda: self._list(resource, namespace, labels))
+        return await self._list(resource, namespace, labels)
+
+    async def _list(self, resource: Resource, namespace: str | None, labels: Mapping[str, str]) -> list[Json]:
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
         query = [("labelSelector", selector)] if selector else []
         answer = await self._request("GET", resource.path(namespace), query=query)

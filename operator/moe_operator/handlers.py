@@ -14,8 +14,15 @@ from moe_operator.queue import Key
 Labels = Mapping[str, str]
 
 
-def register(registry: kopf.OperatorRegistry, mark: Callable[[Key], None], mark_all: Callable[[], None]) -> None:
-    """Hang the handlers into kopf's registry. `mark_all` has everything looked at once."""
+def register(
+    registry: kopf.OperatorRegistry,
+    mark: Callable[[Key], None],
+    mark_all: Callable[[], None],
+    forget_nodes: Callable[[], None],
+) -> None:
+    """Hang the handlers into kopf's registry. `mark_all` has everything looked at once; `forget_nodes` is called before
+    it, and whenever a node is not as it was.
+    """
     nodes = NodeNews()
 
     @kopf.on.event(names.GROUP, names.VERSION, names.DEPLOYMENT_PLURAL, registry=registry)
@@ -40,6 +47,7 @@ def register(registry: kopf.OperatorRegistry, mark: Callable[[Key], None], mark_
 
     @kopf.on.event("", "v1", "nodes", registry=registry)
     async def on_node(type: str | None, body: Mapping[str, Any], **_: Any) -> None:
+        forget_nodes()
         if nodes.is_news(type, body):
             mark_all()
 

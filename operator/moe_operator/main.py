@@ -7,11 +7,13 @@ import itertools
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 
 import kopf
 
 from moe_api import names
+from moe_operator import resources
 from moe_operator.api import KubernetesApi
 from moe_operator.clock import SystemClock
 from moe_operator.desire.settings import SettingsError
@@ -20,10 +22,13 @@ from moe_operator.metrics import served
 from moe_operator.queue import Backoff, DirtyQueue, Key
 from moe_operator.reconcile import Reconciler
 from moe_operator.settings import HEALTH_PORT, METRICS_PORT, Settings, read_settings
+from moe_operator.shared_lists import SharedLists
 
 DEPLOYMENT_REST_SECONDS = 0.2
 STAGE_REST_SECONDS = 0.05
 DEPLOYMENT_HOLD_SECONDS = 0.3
+KEPT_SECONDS = {resources.NODES: 5.0, resources.RESOURCE_SLICES: 1.0, resources.TAINT_RULES: 1.0}
+"""Of nodes the operator hears by events; of devices it does not, and looks again soon."""
 
 
 class EndlessBackoffs:
@@ -51,7 +56,8 @@ def main() -> None:
 
 async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
     """The whole operator in the running loop; ends when `stop` is set or a signal arrives."""
-    api = await KubernetesApi.connect(os.environ)
+    lists = SharedLists(time.monotonic, KEPT_SECONDS)
+    api = await KubernetesApi.connect(os.environ, lists)
     reconciler = Reconciler(api=api, clock=SystemClock(), images=settings.images)
     metrics, clock = reconciler.metrics, reconciler.clock
     reconcile = metrics.timed(reconciler.reconcile)
@@ -61,7 +67,7 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
     metrics.follow(queue.depth)
     try:
         with served(metrics, settings.health_address, METRICS_PORT):
-            await _serve(settings, api, reconciler, queue, stop)
+            await _serve(settings, api, lists, reconciler, queue, stop)
     finally:
         await queue.stop()
         await api.close()
@@ -70,13 +76,14 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
 async def _serve(
     settings: Settings,
     api: KubernetesApi,
+    lists: SharedLists,
     reconciler: Reconciler,
     queue: DirtyQueue,
     stop: asyncio.Event | None,
 ) -> None:
     registry = kopf.OperatorRegistry()
     tick = asyncio.Event()
-    register(registry, queue.mark, tick.set)
+    register(registry, queue.mark, tick.set, lambda: lists.forget(resources.NODES))
     _register_activities(registry, api, queue)
     ticking = asyncio.create_task(queue.tick(settings.tick_seconds, reconciler.all_keys, wake=tick))
     health = f"http://{settings.health_address}:{HEALTH_PORT}/healthz" if settings.health_address else None

@@ -1,4 +1,6 @@
-"""Reads what one reconcile needs and turns it into a snapshot: complete, or an error; never from a cache.
+"""Reads what one reconcile needs and turns it into a snapshot: complete, or an error.
+
+What a pass writes is read anew by it; only lists of the whole cluster may be those of a moment ago (shared_lists).
 
 What only few decisions need is read only when the rest says so: the replica's other pods and stages.
 """

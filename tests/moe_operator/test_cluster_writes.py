@@ -6,6 +6,7 @@ Sampled; `make sweep` kills it around every single write (MOE_EVERY_NTH_WRITE=1)
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from moe_operator.api import Json, KubernetesApi, Resource
 from moe_operator.clock import SystemClock
 from moe_operator.queue import Key
 from moe_operator.reconcile import Reconciler
+from moe_operator.shared_lists import SharedLists
 from tests.local_cluster import LocalCluster
 from tests.moe_operator.test_cluster import living_nodes, seat_report, small
 from tests.moe_operator.world import IMAGES
@@ -187,7 +189,7 @@ async def bench(cluster: LocalCluster, namespace: str, nodes: None) -> AsyncIter
     body["spec"]["hardware"]["nodeSelector"] = {LABEL: "yes"}
     body["spec"]["failover"] = {"drainSeconds": 0, "quarantineSeconds": 0}
     cluster.apply(namespace, body)
-    api = await KubernetesApi.connect({"KUBECONFIG": str(cluster.kubeconfig)})
+    api = await KubernetesApi.connect({"KUBECONFIG": str(cluster.kubeconfig)}, SharedLists(time.monotonic, {}))
     bench = Bench(api, namespace)
     try:
         yield bench
