@@ -1,4 +1,5 @@
-// Tiles of 1 to 6 rows by one panel (two vectors), the most whose sums stay in registers, and what Python calls.
+// Tiles of 3 to 6 rows by one panel (two vectors), the most whose sums stay in registers, wider ones of fewer rows, and
+// what Python calls.
 #include "product.h"
 
 #include <algorithm>
@@ -19,30 +20,47 @@ struct Next {
     long step;
 };
 
-// `depth` steps of the chain of `Rows` rows and one panel. Sums go on from `out` unless these are the first.
-template <long Rows, typename Weight>
-void tile(const float* x, long x_step, const Weight* panel, float* out, long out_step, long depth, bool is_first, Next next) {
-    Lanes low[Rows], high[Rows];
+// `depth` steps of the chains of `Rows` rows and `Panels` panels, which lie panel_step numbers apart. Sums go on from
+// `out` unless these are the first.
+template <long Rows, long Panels, typename Weight>
+void tile(
+    const float* x, long x_step, const Weight* panel, long panel_step, float* out, long out_step, long depth, bool is_first, Next next
+) {
+    constexpr long Vectors = 2 * Panels;
+    Lanes sums[Rows][Vectors];
 #pragma GCC unroll 6
-    for (long row = 0; row < Rows; row++) {
-        low[row] = is_first ? _mm256_setzero_ps() : load(out + row * out_step);
-        high[row] = is_first ? _mm256_setzero_ps() : load(out + row * out_step + LANES);
-    }
+    for (long row = 0; row < Rows; row++)
+#pragma GCC unroll 8
+        for (long n = 0; n < Vectors; n++) sums[row][n] = is_first ? _mm256_setzero_ps() : load(out + row * out_step + n * LANES);
     for (long k = 0; k < depth; k++, panel += PANEL) {
-        // One or two rows read memory as fast as it comes, and asking ahead only costs.
-        if constexpr (Rows > 2) _mm_prefetch(next.at + k * next.step, _MM_HINT_T0);
-        const Lanes first = load(panel), second = load(panel + LANES);
+        if constexpr (Panels == 1) _mm_prefetch(next.at + k * next.step, _MM_HINT_T0);
+        Lanes weights[Vectors];
+#pragma GCC unroll 8
+        for (long n = 0; n < Vectors; n++) weights[n] = load(panel + n / 2 * panel_step + n % 2 * LANES);
 #pragma GCC unroll 6
-    for (long row = 0; row < Rows; row++) {
+        for (long row = 0; row < Rows; row++) {
             const Lanes number = _mm256_broadcast_ss(x + row * x_step + k);
-            low[row] = _mm256_fmadd_ps(number, first, low[row]);
-            high[row] = _mm256_fmadd_ps(number, second, high[row]);
+#pragma GCC unroll 8
+            for (long n = 0; n < Vectors; n++) sums[row][n] = _mm256_fmadd_ps(number, weights[n], sums[row][n]);
         }
     }
 #pragma GCC unroll 6
-    for (long row = 0; row < Rows; row++) {
-        store(out + row * out_step, low[row]);
-        store(out + row * out_step + LANES, high[row]);
+    for (long row = 0; row < Rows; row++)
+#pragma GCC unroll 8
+        for (long n = 0; n < Vectors; n++) store(out + row * out_step + n * LANES, sums[row][n]);
+}
+
+// Very few rows only wait for memory, which gives most when several panels are read beside each other.
+template <long Rows, long Panels, typename Weight>
+void stream(const float* x, long x_step, const Weight* packed, float* out, long out_step, long width, long panels) {
+    const long step = width * PANEL;
+    long panel = 0;
+    for (; panel + Panels <= panels; panel += Panels)
+        tile<Rows, Panels>(x, x_step, packed + panel * step, step, out + panel * PANEL, out_step, width, true, {});
+    for (; panel < panels; panel++) {
+        const Weight* at = packed + panel * step;
+        const Next itself{reinterpret_cast<const char*>(at), 0};
+        tile<Rows, 1>(x, x_step, at, step, out + panel * PANEL, out_step, width, true, itself);
     }
 }
 
@@ -51,12 +69,10 @@ void tile_of(
     long rows, const float* x, long x_step, const Weight* panel, float* out, long out_step, long depth, bool is_first, Next next
 ) {
     switch (rows) {
-        case 1: return tile<1>(x, x_step, panel, out, out_step, depth, is_first, next);
-        case 2: return tile<2>(x, x_step, panel, out, out_step, depth, is_first, next);
-        case 3: return tile<3>(x, x_step, panel, out, out_step, depth, is_first, next);
-        case 4: return tile<4>(x, x_step, panel, out, out_step, depth, is_first, next);
-        case 5: return tile<5>(x, x_step, panel, out, out_step, depth, is_first, next);
-        default: return tile<6>(x, x_step, panel, out, out_step, depth, is_first, next);
+        case 3: return tile<3, 1>(x, x_step, panel, 0, out, out_step, depth, is_first, next);
+        case 4: return tile<4, 1>(x, x_step, panel, 0, out, out_step, depth, is_first, next);
+        case 5: return tile<5, 1>(x, x_step, panel, 0, out, out_step, depth, is_first, next);
+        default: return tile<6, 1>(x, x_step, panel, 0, out, out_step, depth, is_first, next);
     }
 }
 
@@ -104,6 +120,9 @@ float* scratch(Scratch which, long numbers) {
 
 template <typename Weight>
 void multiply(const float* x, long x_step, const Weight* packed, float* out, long out_step, long rows, long width, long panels) {
+    if (rows == 1) return stream<1, 4>(x, x_step, packed, out, out_step, width, panels);
+    if (rows == 2) return stream<2, 3>(x, x_step, packed, out, out_step, width, panels);
+    if (rows == 3) return stream<3, 2>(x, x_step, packed, out, out_step, width, panels);
     const long depth = rows <= WHOLE_ROWS ? width : DEPTH;
     const long tiles = (rows + MOST_ROWS - 1) / MOST_ROWS;
     for (long k = 0; k < width; k += depth) {
