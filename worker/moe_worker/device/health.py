@@ -26,8 +26,11 @@ class HealthFile:
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path
+        self._name = str(path)
         self._clock = clock
         self._file = -1
+        self._inode = 0
+        self._content = b""
         self._next_check = 0.0
         self.slowness = 1.0
 
@@ -43,6 +46,7 @@ class HealthFile:
             owner = self._owner()
             self.close()
             raise DeviceError(f"device {self.path} is driven by another process (pid {owner})") from error
+        self._inode, self._content = os.fstat(self._file).st_ino, b""
         self._read()
 
     def check(self) -> None:
@@ -64,10 +68,14 @@ class HealthFile:
             self.close()
             self.open()
             return
-        text = os.pread(self._file, 4096, 0).decode(errors="replace").strip()
+        content = os.pread(self._file, 4096, 0)
+        if content == self._content:
+            return
+        text = content.decode(errors="replace").strip()
         # An empty file is one that is being written; the next check sees the rest.
         if not text:
             return
+        self._content = content
         slowness = _slowness(text)
         if slowness is not None:
             self.slowness = slowness
@@ -78,7 +86,7 @@ class HealthFile:
     def _is_still_there(self) -> bool:
         """False when the file was replaced by another one (written anew and renamed)."""
         try:
-            return os.stat(self.path).st_ino == os.fstat(self._file).st_ino
+            return os.stat(self._name).st_ino == self._inode
         except OSError as error:
             self.close()
             raise DeviceError(f"health file {self.path} is gone: {error.strerror}") from error
