@@ -18,13 +18,12 @@ WIRE_DTYPES = {dtype: code for code, dtype in TORCH_DTYPES.items()}
 def host_tensor(payloads: Sequence[Payload], min_rows: int) -> torch.Tensor:
     """The payloads' rows as one host tensor [max(rows, min_rows), width]: a view of one payload, else a copy."""
     first = payloads[0]
-    dtype, width = TORCH_DTYPES[first.dtype], first.shape[1]
-    if len(payloads) == 1 and first.num_rows >= min_rows and not memoryview(first.data).readonly:
-        return torch.frombuffer(first.data, dtype=dtype).view(first.num_rows, width)
+    dtype, (num_rows, width) = TORCH_DTYPES[first.dtype], first.shape
+    if len(payloads) == 1 and num_rows >= min_rows and not memoryview(first.data).readonly:
+        return torch.frombuffer(first.data, dtype=dtype).view(num_rows, width)
     joined = bytearray().join([payload.data for payload in payloads])
-    missing = min_rows * width * dtype.itemsize - len(joined)
-    if missing > 0:
-        joined += bytes(missing)
+    if num_rows < min_rows:
+        joined += bytes(max(min_rows * width * dtype.itemsize - len(joined), 0))
     return torch.frombuffer(joined, dtype=dtype).view(-1, width)
 
 
@@ -33,9 +32,12 @@ def host_payloads(rows: torch.Tensor, counts: Sequence[int]) -> list[Payload]:
     # numpy has no bfloat16, so the bytes are shown as integers.
     numbers = rows.view(torch.int16) if rows.dtype is torch.bfloat16 else rows
     data = numbers.numpy().data.cast("B")
-    code, width = WIRE_DTYPES[rows.dtype], rows.shape[1]
-    payloads, end = [], 0
+    code, (num_rows, width) = WIRE_DTYPES[rows.dtype], rows.shape
+    # Decoding asks for all rows at once, thousands of times a second.
+    if len(counts) == 1 and counts[0] == num_rows:
+        return [Payload(code, (num_rows, width), data)]
+    payloads, end, row_bytes = [], 0, width * rows.itemsize
     for count in counts:
-        start, end = end, end + count * width * rows.itemsize
+        start, end = end, end + count * row_bytes
         payloads.append(Payload(code, (count, width), data[start:end]))
     return payloads

@@ -14,7 +14,7 @@ from moe_worker.model.reads import Reads
 from moe_worker.model.routing import Routing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)  # not frozen: made for every layer
 class Dispatched:
     """The (row, choice) pairs of a layer in the order in which they went to the experts, expert by expert."""
 

@@ -9,7 +9,7 @@ from moe_worker.model.blocks import to_dtype
 from moe_worker.model.projection import AnyProjection, NativeProjection
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)  # not frozen: made for every layer
 class Routing:
     """`experts` [row][choice], the likeliest first, numbered in the layer; `weights` [rows, choices]."""
 
