@@ -34,3 +34,10 @@ def test_bytes_that_may_not_be_written_are_taken_too() -> None:
         warnings.simplefilter("error")
         back = host_tensor([Payload(DType.FLOAT32, (4, 1), b"\0\0\x80?" * 4)], 4)
     assert back.sum() == 4
+
+
+@pytest.mark.parametrize(("count", "shape"), [(1, (1, 2)), (3, (3, 2))])
+def test_one_payload_has_the_rows_asked_for_and_no_padding(count: int, shape: tuple[int, int]) -> None:
+    [payload] = host_payloads(torch.arange(6.0).view(3, 2), [count])
+    assert payload.shape == shape
+    assert payload.data == torch.arange(2.0 * count).numpy().tobytes()
