@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 
 import kopf
 
@@ -27,7 +27,11 @@ from moe_operator.shared_lists import SharedLists
 DEPLOYMENT_REST_SECONDS = 0.2
 STAGE_REST_SECONDS = 0.05
 DEPLOYMENT_HOLD_SECONDS = 0.3
-KEPT_SECONDS = {resources.NODES: 5.0, resources.RESOURCE_SLICES: 1.0, resources.TAINT_RULES: 1.0}
+KEPT_SECONDS: Mapping[Hashable, float] = {
+    resources.NODES: 5.0,
+    resources.RESOURCE_SLICES: 1.0,
+    resources.TAINT_RULES: 1.0,
+}
 """Of nodes the operator hears by events; of devices it does not, and looks again soon."""
 
 

@@ -25,7 +25,7 @@ from moe_worker.protocol.pool import BlockPool
 from moe_worker.protocol.sequence import Sequence
 
 ROWS_FOR_ONE = 4
-"""So many rows cost a step what one row costs: the model fills up to four, and most of a small step is messages."""
+"""So many rows cost a step little more than one row does: most of a small step is messages."""
 
 _order = attrgetter("order")
 
