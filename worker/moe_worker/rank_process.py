@@ -93,7 +93,9 @@ def _serve(settings: RankSettings, control: ControlChannel, log: Logger) -> None
     who = Identity(rank=settings.rank, pod_uid=settings.pod_uid, incarnation=settings.incarnation)
     times = ServiceTimes(Probe(device, time.perf_counter))
     core = RankCore(who, settings.settings(), TimedCompute(engine, times, time.perf_counter), transport)
-    log.info(f"up in {(time.monotonic() - started) * 1000:.0f} ms on {device.name} at {settings.address}")
+    means = "kernels" if engine.is_native else "torch's operations"
+    took_ms = (time.monotonic() - started) * 1000
+    log.info(f"up in {took_ms:.0f} ms on {device.name} with {means} at {settings.address}")
     loop = RankLoop(
         core=core,
         transport=transport,

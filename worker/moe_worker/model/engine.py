@@ -46,7 +46,8 @@ class Engine:
         self._device = device
         self._checkpoint = checkpoint
         self._family = family
-        self._is_native = checkpoint.is_native
+        self.is_native = checkpoint.is_native
+        """Whether our kernels compute, not torch's operations."""
         self._min_rows = 1 if checkpoint.is_native else MIN_ROWS
         self._lanes: dict[int, LaneCache] = {}
         self._spare: list[LaneCache] = []
@@ -100,7 +101,7 @@ class Engine:
         cache = self._lanes[lane]
         cache.extend(segments)
         x = self._embed(tokens) if hidden is None else self._device.rows_in([hidden], self._min_rows)
-        if self._is_native:
+        if self.is_native:
             reads: Reads = native_reads(cache, segments, self._rotation)
         else:
             reads = torch_reads(cache, segments, self._rotation, self._windows, x.shape[0])
@@ -137,7 +138,7 @@ class Engine:
             assert layer in self.config.dense_layers, f"layer {layer} has not been attended to"
             return
         rows = self._device.rows_in([answers[base + expert] for expert in sent.experts], 1)
-        add_answers(batch, rows, is_native=self._is_native)
+        add_answers(batch, rows, is_native=self.is_native)
 
     def finish(self, batch: Batch) -> Payload | Sampled:
         if not self.settings.is_last:
