@@ -10,7 +10,7 @@ from dataclasses import dataclass
 Place = tuple[str, str]
 """A file's name and a function's, of a frame."""
 BY_CLOCK = "signs of life, reports"
-"""Twice a second whatever the rank has to do: the slower tokens come, the larger is its share."""
+"""Most of it once or twice a second whatever the rank has to do: the slower tokens come, the larger is its share."""
 OURS = ("moe_worker", "moe_wire")
 
 
@@ -33,7 +33,9 @@ KINDS = (
     Kind(
         name=BY_CLOCK,
         whole=frozenset(
-            _of("rank_loop.py", "_beat", "_tell", "_tell_changes") | _of("rank.py", "num_changes", "num_done")
+            _of("rank_loop.py", "_beat", "_tell", "_tell_changes")
+            | _of("rank.py", "num_changes", "num_done")
+            | _of("control.py", "beat")
         ),
         own=frozenset({"heartbeats.py"}),
     ),

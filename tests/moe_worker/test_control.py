@@ -7,7 +7,7 @@ def test_words_and_signs_of_life_reach_the_supervisor_apart() -> None:
     supervisor, theirs = open_channel()
     rank = take_channel(theirs)
     assert supervisor.pulse.last() == 0.0
-    rank.beat(12.5)
+    rank.pulse.beat(12.5)
     assert (supervisor.pulse.last(), supervisor.read()) == (12.5, [])
     rank.send({"epoch": 3})
     supervisor.send({"stop": True})

@@ -12,7 +12,7 @@ from moe_worker.logs import Logger
 from moe_worker.protocol.rank import RankCore
 from moe_worker.protocol.settings import Identity, Settings
 from moe_worker.protocol.transport import Arrived
-from moe_worker.rank_loop import BEAT_S, RankLoop
+from moe_worker.rank_loop import BEAT_S, CALM_BEAT_S, RankLoop
 from moe_worker.service_times import ServiceTimes
 from tests.moe_worker.protocol.recording import RecordingCompute, RecordingTransport
 
@@ -93,11 +93,19 @@ def stage() -> Iterator[Stage]:
 
 def test_an_idle_rank_shows_that_it_lives_and_says_nothing(stage: Stage) -> None:
     for _ in range(20):
-        assert stage.turns(BEAT_S) == []
-        assert stage.supervisor.pulse.last() > stage.now - BEAT_S
+        assert stage.turns(CALM_BEAT_S) == []
+        assert stage.supervisor.pulse.last() == stage.now
 
 
 def test_an_idle_device_is_checked_with_every_beat(stage: Stage) -> None:
+    before = stage.num_checks
+    stage.turns(20 * CALM_BEAT_S)
+    assert stage.num_checks == before + 20
+
+
+def test_a_rank_that_misses_somebody_beats_twice_as_often(stage: Stage) -> None:
+    stage.missing = {7: 2.0}
+    stage.turns(CALM_BEAT_S)
     before = stage.num_checks
     stage.turns(20 * BEAT_S)
     assert stage.num_checks == before + 20

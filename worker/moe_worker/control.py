@@ -68,12 +68,6 @@ class ControlChannel:
         self._outgoing += json.dumps(message, separators=(",", ":")).encode() + b"\n"
         self.flush()
 
-    def beat(self, now: float) -> None:
-        """A sign of life, and another try for words that still wait."""
-        self.pulse.beat(now)
-        if self._outgoing:
-            self.flush()
-
     def flush(self) -> None:
         while self._outgoing:
             try:

@@ -1,5 +1,5 @@
-"""The one loop of a rank: sockets, control channel, one unit of work at a time, a beat every 500 ms. It waits in
-poll() only.
+"""The one loop of a rank: sockets, control channel, one unit of work at a time, a beat every 500 ms, or every second
+where all is calm. It waits in poll() only.
 
 Brings core, transport, device and control channel together and knows nothing of what they do.
 """
@@ -17,6 +17,8 @@ from moe_worker.service_times import ServiceTimes
 from moe_worker.transport.tcp import TcpTransport
 
 BEAT_S = 0.5
+CALM_BEAT_S = 1.0
+"""Where all peers are heard and no gateway waits to hear of a lane's load: half of what hundreds of idle ranks cost."""
 UNREACHABLE_S = 1.5
 SUSPECT_S = 0.4
 LATE_S = 0.25
@@ -90,6 +92,7 @@ class RankLoop:
         core, transport = self._core, self._transport
         events = transport.poll(0.0 if core.has_work() else self._wait())
         self._now = now = self._clock()
+        self._control.pulse.beat(now)
         for event in events:
             core.on_event(event, now)
         if self._is_woken or (core.deadline is not None and core.deadline <= now):
@@ -106,13 +109,12 @@ class RankLoop:
             self._tell_changes(now)
 
     def _beat(self, now: float) -> None:
-        """A sign of life, and little else where nothing has happened: hundreds of ranks beat while few have news. The
-        device is looked at here too, for those that have nothing to compute.
+        """Little where nothing has happened: hundreds of ranks beat while few have news. The device is looked at here
+        too, for those that have nothing to compute.
         """
         late_s = now - self._next_beat if self._next_beat else 0.0
-        self._next_beat = now + BEAT_S
         self._device.check()
-        self._control.beat(now)
+        self._control.flush()
         self._transport.beat(late_s if late_s > LATE_S else 0.0)
         if self._settled is not None and now >= self._settled_at and not self._told.get("loading"):
             self._settled()
@@ -128,6 +130,7 @@ class RankLoop:
         if has_window_ended or not self._was_calm:
             self._tell_service()
         self._was_calm = is_calm
+        self._next_beat = now + (CALM_BEAT_S if is_calm and not self._is_first else BEAT_S)
         if self._is_first:
             self._tell_gateways()
         if now >= self._next_load and self._core.num_done() != self._num_done_told:
@@ -182,6 +185,7 @@ class RankLoop:
                 self._next_beat = min(self._next_beat, self._clock())
             elif "stop" in message:
                 self._is_stopped = True
+            # What else is said, {"answer": true}, is to wake the loop: every turn is a sign of life.
 
     def _follow(self, view: View) -> None:
         now = self._clock()

@@ -106,7 +106,7 @@ def crew(world: World) -> Iterator[Crew]:
 def say(world: World, rank: int, words: dict[str, Any] | None = None) -> None:
     """The rank says something; nothing means a sign of life."""
     if words is None:
-        world.ends[rank].beat(world.now)
+        world.ends[rank].pulse.beat(world.now)
     else:
         world.ends[rank].send(words)
     world.run_readers()
@@ -141,6 +141,17 @@ def test_a_silent_rank_is_killed_once_and_a_beating_one_never(world: World, crew
         say(world, rank)
     advance(world, crew, 3.5, beating=(0,))
     assert world.orders == ["fork 0", "fork 1", "kill 1"]
+
+
+def test_a_rank_is_asked_before_its_silence_counts_as_a_hang(world: World, crew: Crew) -> None:
+    for rank in (0, 1):
+        say(world, rank)
+    advance(world, crew, 1.1, beating=())
+    assert world.ends[1].read() == []
+    advance(world, crew, 0.3, beating=(0,))
+    assert (world.ends[0].read(), world.ends[1].read()) == ([], [{"answer": True}])
+    advance(world, crew, 0.3, beating=(0, 1))
+    assert world.orders == ["fork 0", "fork 1"]
 
 
 def test_time_in_which_the_supervisor_slept_is_no_silence(world: World, crew: Crew) -> None:

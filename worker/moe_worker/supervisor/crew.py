@@ -17,7 +17,8 @@ from moe_worker.supervisor.seat import Rules, Seat
 
 TICK_S = 0.25
 LATE_S = 0.5
-SUSPICIOUS_S = 1.0
+SUSPICIOUS_SHARE = 0.6
+"""Of the silence that counts as a hang: longer than a calm rank's beat where it is 2 s. Then the rank is asked."""
 
 
 class ForkOrders(Protocol):
@@ -161,12 +162,14 @@ class Crew:
             member.channel.flush()
             if last := member.channel.pulse.last():
                 seat.beat(last)
-        if member.pid is None or seat.silence(now) < SUSPICIOUS_S:
+        if member.pid is None or seat.silence(now) < SUSPICIOUS_SHARE * self.rules.heartbeat_seconds:
             member.starved_s = None
             return
         starved_s = self.run_delay(member.pid)
         if member.starved_s is not None:
             seat.forgive(max(starved_s - member.starved_s, 0.0))
+        elif member.channel is not None:
+            member.channel.send({"answer": True})
         member.starved_s = starved_s
         if seat.is_hung(now, self.rules):
             seat.hung(now)
