@@ -9,8 +9,8 @@ from benchmarks.failover.rows import calm_rate, levels
 
 BOOKKEEPING = (
     "Ranks were sampled by their CPU time while sequences ran: {tokens} tokens in {seconds:.0f} s, {stages} stages of"
-    " {ranks} ranks, which had {cores:.1f} cores' time of this machine. Signs of life go by the clock, twice a second"
-    " and rank: the less of a core a rank has, the larger is their share ({by_clock:.2%} here). See"
+    " {ranks} ranks, which had {cores:.1f} cores' time of this machine. Signs of life go by the clock, once or twice a"
+    " second and rank: the less of a core a rank has, the larger is their share ({by_clock:.2%} here). See"
     " `benchmarks/failover/counted.py` for what is counted."
 )
 UNEVEN = (
