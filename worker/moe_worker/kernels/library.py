@@ -35,7 +35,12 @@ def kernels(
     """The function of that name for each type of numbers, with its arguments' types; empty where `library` is None."""
     loaded, found = library(), {}
     for dtype, suffix in SUFFIXES.items() if loaded else ():
-        function = getattr(loaded, f"{name}_{suffix}")
+        try:
+            function = getattr(loaded, f"{name}_{suffix}")
+        except AttributeError as error:
+            raise RuntimeError(
+                f"{PATH} is older than its sources ({error}); run `make setup`, or install again"
+            ) from error
         function.argtypes, function.restype = types, None
         found[dtype] = function
     return found
