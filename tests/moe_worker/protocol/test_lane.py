@@ -2,7 +2,7 @@ from typing import Any
 
 from moe_wire.messages import Broken, Dispatch, Logprobs, Reset, Segment, Step, Tokens
 from moe_worker.protocol.compute import Sampled
-from moe_worker.protocol.lane import Lane, State
+from moe_worker.protocol.lane import HOLD_SECONDS, Lane, State
 from moe_worker.protocol.links import Links
 from moe_worker.protocol.requests import Requests
 from tests.moe_worker.protocol.recording import ROWS, RecordingCompute, RecordingTransport
@@ -23,7 +23,9 @@ class Seat:
         self.requests = Requests(self.links)
         self.requests.follow({EXPERT + layer: (HOST,) for layer in layers})
         self.told: list[int] = []
-        self.lane = Lane(LANE, layers, self.compute, self.requests, self.links, lambda _, term: self.told.append(term))
+        self.may_hold = True
+        report = lambda _, term: self.told.append(term)  # noqa: E731
+        self.lane = Lane(LANE, layers, self.compute, self.requests, self.links, report, lambda: self.may_hold)
         for peer in (HOST, NEXT, OTHER):
             self.links.connected(peer, 1)
         self.lane.follow(NEXT)
@@ -112,6 +114,64 @@ def test_a_reset_for_a_seat_not_yet_given_waits_for_the_view() -> None:
     seat.lane.seat()
     assert seat.compute.take_calls() == [("open", LANE)]
     assert seat.transport.take_sent() == [(NEXT, Reset(LANE, 6))]
+
+
+def test_what_is_computed_before_the_next_seat_is_there_waits_behind_the_reset() -> None:
+    seat = Seat(routed=False)
+    seat.lane.follow(None)
+    seat.lane.on_reset(5, UPSTREAM)
+    for number in (1, 2):
+        seat.lane.on_step(step(number, 5), UPSTREAM)
+        seat.lane.advance()
+        seat.lane.advance()
+    assert seat.transport.take_sent() == []
+    assert seat.lane.num_rows == 4
+    seat.lane.follow(OTHER)
+    assert seat.transport.take_sent() == [(OTHER, Reset(LANE, 5)), (OTHER, step(1, 5)), (OTHER, step(2, 5))]
+    assert seat.lane.num_rows == 0
+
+
+def test_what_waits_behind_a_reset_ends_with_its_life() -> None:
+    seat = Seat(routed=False)
+    seat.lose(NEXT)
+    seat.lane.on_reset(5, UPSTREAM)
+    seat.lane.on_step(step(1, 5), UPSTREAM)
+    seat.lane.advance()
+    seat.lane.advance()
+    seat.lane.on_reset(6, UPSTREAM)
+    seat.links.connected(NEXT, 2)
+    seat.lane.on_connected(NEXT)
+    assert seat.transport.take_sent() == [(NEXT, Reset(LANE, 6))]
+
+
+def test_steps_for_a_seat_not_yet_given_wait_behind_their_reset() -> None:
+    seat = Seat(routed=False)
+    seat.lane.unseat()
+    seat.lane.on_reset(5, UPSTREAM)
+    seat.lane.on_step(step(1, 5), UPSTREAM)
+    seat.lane.on_reset(6, UPSTREAM)
+    seat.lane.on_step(step(1, 6), UPSTREAM)
+    seat.lane.on_step(step(2, 6), UPSTREAM)
+    assert (seat.lane.is_idle, seat.lane.holds_steps, seat.lane.num_rows) == (True, True, 4)
+    seat.lane.seat()
+    assert not seat.lane.holds_steps
+    for _ in range(4):
+        seat.lane.advance()
+    assert seat.transport.take_sent() == [(NEXT, Reset(LANE, 6)), (NEXT, step(1, 6)), (NEXT, step(2, 6))]
+    assert seat.told == []
+
+
+def test_a_life_that_there_is_no_room_for_is_turned_away() -> None:
+    seat = Seat()
+    seat.lane.unseat()
+    seat.may_hold = False
+    seat.lane.on_reset(5, UPSTREAM)
+    seat.lane.on_step(step(1, 5), UPSTREAM)
+    assert seat.transport.take_replied() == broken(5)
+    seat.lane.seat()
+    assert seat.compute.take_calls() == []
+    seat.lane.on_step(step(2, 5), UPSTREAM)
+    assert seat.transport.take_replied() == broken(5)
 
 
 def test_steps_run_in_order_through_all_layers_and_go_on() -> None:
@@ -253,3 +313,17 @@ def test_giving_up_a_seat_tells_upstream() -> None:
     assert seat.told == [5]
     seat.lane.on_step(step(1, 5), UPSTREAM)
     assert seat.transport.take_replied() == broken(5)
+
+
+def test_what_is_held_for_a_seat_that_is_never_given_is_turned_away_in_time() -> None:
+    seat = Seat()
+    seat.lane.unseat()
+    seat.lane.on_reset(5, UPSTREAM)
+    assert seat.lane.next_deadline() is None
+    seat.lane.on_step(step(1, 5), UPSTREAM)
+    assert seat.lane.next_deadline() == 0.0
+    seat.lane.tick(7.0)
+    assert seat.lane.next_deadline() == 7.0 + HOLD_SECONDS
+    seat.lane.tick(7.0 + HOLD_SECONDS)
+    assert seat.transport.take_replied() == broken(5)
+    assert (seat.lane.next_deadline(), seat.lane.num_rows) == (None, 0)

@@ -8,8 +8,8 @@ from moe_worker.protocol.rank import RankCore
 from moe_worker.protocol.settings import Identity, Settings
 from moe_worker.protocol.transport import Arrived, ConnectionClosed
 from moe_worker.protocol.view import View
+from tests.moe_worker.protocol.one_rank import GATEWAY, REQUEST, Rank, around, stage_view, submit
 from tests.moe_worker.protocol.recording import RecordingCompute, RecordingTransport
-from tests.moe_worker.protocol.test_rank import GATEWAY, REQUEST, Rank, around, stage_view, submit
 
 NAME = "mine 1"
 

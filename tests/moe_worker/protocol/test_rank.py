@@ -1,8 +1,5 @@
 """A rank's core from outside: views and events in, messages out."""
 
-from dataclasses import replace
-from typing import Any
-
 from moe_wire.messages import (
     NO_TOKEN,
     Broken,
@@ -15,76 +12,17 @@ from moe_wire.messages import (
     Reset,
     Result,
     Returned,
-    Sampling,
+    Segment,
     Step,
-    Submit,
     Tokens,
 )
 from moe_worker.protocol.compute import Sampled
 from moe_worker.protocol.rank import RankCore
 from moe_worker.protocol.settings import Identity, Settings
-from moe_worker.protocol.transport import Answered, Arrived, Connected, ConnectionClosed, Lost
-from moe_worker.protocol.view import SeatView, StageView, View
+from moe_worker.protocol.transport import Answered, Arrived, ConnectionClosed
+from moe_worker.protocol.view import SeatView, View
+from tests.moe_worker.protocol.one_rank import FIRST_TERM, GATEWAY, LAST, REQUEST, Rank, around, stage_view, submit
 from tests.moe_worker.protocol.recording import ROWS, RecordingCompute, RecordingTransport
-
-FIRST_TERM = (1 << 40) | (1 << 16)
-GATEWAY, LAST = 100, 101
-REQUEST = b"r" * 16
-
-
-def stage_view(stage: int, **changes: Any) -> StageView:
-    """Stage s has the ranks 2s and 2s+1, lane i at its i-th, expert 10s + i at its i-th."""
-    ranks = (2 * stage, 2 * stage + 1)
-    view = StageView(
-        stage=stage,
-        epoch=1,
-        seats={rank: SeatView(rank=rank, pod_uid=f"pod{rank}", gpu=0, address=f"10.0.0.{rank}:7") for rank in ranks},
-        serving={10 * stage + index: (rank,) for index, rank in enumerate(ranks)},
-        loading={},
-        lanes=dict(enumerate(ranks)),
-    )
-    return replace(view, **changes)
-
-
-def around(own: StageView, following: StageView) -> View:
-    return View(own=own, previous=following, next=following)
-
-
-class Rank:
-    """Rank 0, in the first of two stages, heading lane 0; both experts of its layer are chosen by every step."""
-
-    def __init__(self, *, stages: int = 2, outcome: Any = ROWS) -> None:
-        self.transport = RecordingTransport()
-        self.compute = RecordingCompute({0: (0, 1)}, outcome)
-        settings = Settings(stage=0, stages=stages, first_layer=0, num_layers=1, block_size=4, blocks_per_lane=8)
-        identity = Identity(rank=0, pod_uid="pod0", incarnation=1)
-        self.core = RankCore(identity, settings, self.compute, self.transport)
-        self.told(around(stage_view(0), stage_view(1 if stages > 1 else 0)))
-        self.compute.ended = [(0, None)]
-        self.core.tick(0.0)
-
-    def told(self, view: View) -> None:
-        self.core.on_view(view, 0.0)
-
-    def connect(self, *peers: int) -> None:
-        for peer in peers:
-            self.core.on_event(Connected(peer, 1), 0.0)
-
-    def hear(self, connection: int, message: Any) -> None:
-        self.core.on_event(Arrived(connection, message), 0.0)
-
-    def work(self) -> None:
-        while self.core.run_one(0.0):
-            pass
-
-    def go_live(self) -> None:
-        self.connect(1, 2)
-        self.hear(LAST, Reset(0, self.core.status().headed[0].term))
-        self.transport.take_sent()
-
-
-def submit(num_prompt: int = 2, max_tokens: int = 3) -> Submit:
-    return Submit(REQUEST, tuple(range(num_prompt)), (), Sampling(), max_tokens, (50,))
 
 
 def test_it_dials_its_stage_and_its_lanes_next_seats() -> None:
@@ -206,85 +144,6 @@ def test_a_request_without_a_next_token_fails_and_frees_its_blocks() -> None:
     assert (status.requests, status.blocks_used) == (0, 0)
 
 
-def test_tokens_of_an_older_life_are_ignored() -> None:
-    rank = Rank()
-    rank.go_live()
-    rank.hear(GATEWAY, submit())
-    rank.work()
-    rank.core.on_event(Lost(2), 0.0)
-    rank.hear(LAST, Tokens(0, FIRST_TERM, 1, ((1, 41),)))
-    assert rank.transport.take_replied() == []
-    assert rank.core.status().headed[0].term == FIRST_TERM + 1
-
-
-def test_tokens_out_of_order_begin_a_new_life() -> None:
-    rank = Rank()
-    rank.go_live()
-    rank.hear(LAST, Tokens(0, FIRST_TERM, 2, ()))
-    assert rank.transport.take_sent() == [(2, Reset(0, FIRST_TERM + 1))]
-
-
-def test_a_break_of_an_idle_lane_begins_a_new_life() -> None:
-    rank = Rank()
-    rank.go_live()
-    rank.core.on_event(Answered(2, Broken(0, FIRST_TERM)), 0.0)
-    assert rank.transport.take_sent() == [(2, Reset(0, FIRST_TERM + 1))]
-    rank.core.on_event(Lost(2), 0.0)
-    assert rank.core.status().headed[0].term == FIRST_TERM + 2
-    assert rank.transport.take_sent() == [], "held until the next seat is back"
-    rank.connect(2)
-    assert rank.transport.take_sent() == [(2, Reset(0, FIRST_TERM + 2))]
-
-
-def test_a_request_outlives_its_lanes_life() -> None:
-    rank = Rank()
-    rank.go_live()
-    rank.hear(GATEWAY, submit())
-    rank.work()
-    rank.core.on_event(Lost(2), 0.0)
-    assert rank.transport.take_replied() == []
-    status = rank.core.status()
-    assert (status.requests, status.outstanding, status.blocks_used) == (1, 0, 0)
-    rank.go_live()
-    rank.work()
-    assert rank.core.status().headed[0].running == 1
-
-
-def test_an_overtaken_head_returns_its_requests_and_stays_silent() -> None:
-    rank = Rank()
-    rank.go_live()
-    rank.hear(GATEWAY, submit())
-    later = (2 << 40) | (1 << 16)
-    rank.core.on_event(Answered(2, Broken(0, later)), 0.0)
-    assert rank.transport.take_replied() == [(GATEWAY, Returned(REQUEST, "another head has taken the lane over"))]
-    assert rank.core.status().headed == ()
-    rank.hear(GATEWAY, submit())
-    assert rank.transport.take_replied() == [(GATEWAY, Returned(REQUEST, "no lane has its head at this rank"))]
-    rank.told(around(stage_view(0, epoch=3), stage_view(1)))
-    assert rank.core.status().headed[0].term == (3 << 40) | (1 << 16)
-
-
-def test_a_head_that_moves_away_returns_its_requests() -> None:
-    rank = Rank()
-    rank.go_live()
-    rank.hear(GATEWAY, submit())
-    rank.told(around(stage_view(0, epoch=2, lanes={0: 1, 1: 1}), stage_view(1)))
-    assert rank.transport.take_replied() == [(GATEWAY, Returned(REQUEST, "the lane has moved to another rank"))]
-    assert rank.core.status().blocks_used == 0
-
-
-def test_requests_of_a_lane_that_a_later_stage_has_no_rank_for_are_returned_once_that_is_known() -> None:
-    rank = Rank()
-    rank.go_live()
-    rank.hear(GATEWAY, submit())
-    rank.told(around(stage_view(0), stage_view(1, epoch=2, lanes={0: None, 1: 2})))
-    assert rank.transport.take_replied() == []
-    rank.told(around(stage_view(0, epoch=2, draining=frozenset({0})), stage_view(1, epoch=2, lanes={0: None, 1: 2})))
-    reason = "the lane is about to move, or has no rank in some stage"
-    assert rank.transport.take_replied() == [(GATEWAY, Returned(REQUEST, reason))]
-    assert rank.core.status().blocks_used == 0
-
-
 def test_a_draining_lane_that_lives_ends_its_requests() -> None:
     rank = Rank()
     rank.go_live()
@@ -380,3 +239,25 @@ def test_a_single_rank_runs_the_whole_ring_through_itself() -> None:
     ]
     assert rank.transport.take_sent() == []
     assert rank.core.status().blocks_used == 0
+
+
+def test_steps_are_held_for_no_more_lanes_than_the_rank_may_have_seats_for() -> None:
+    transport, compute = RecordingTransport(), RecordingCompute({1: (10, 11)}, ROWS)
+    settings = Settings(
+        stage=1, stages=2, first_layer=1, num_layers=1, block_size=4, blocks_per_lane=8, lanes_per_rank=1
+    )
+    core = RankCore(Identity(rank=2, pod_uid="pod2", incarnation=1), settings, compute, transport)
+    core.on_view(around(stage_view(1, lanes={0: 3, 1: 3}), stage_view(0)), 0.0)
+
+    def sends_a_step(lane: int) -> None:
+        step = Step(lane, 7, 1, (Segment(1, 0, 2, (0,), None),), (), ROWS)
+        for message in (Reset(lane, 7), step):
+            core.on_event(Arrived(200 + lane, message), 0.0)
+
+    sends_a_step(0)
+    assert (core.status().step_rows, transport.take_replied()) == (2, [])
+    sends_a_step(1)
+    assert (core.status().step_rows, transport.take_replied()) == (2, [(201, Broken(1, 7))])
+    assert core.deadline == 0.0, "it is to be told when the steps began to wait"
+    core.on_view(around(stage_view(1, epoch=2, lanes={0: 3, 1: 2}), stage_view(0)), 0.0)
+    assert (core.status().step_rows, transport.take_replied()) == (0, [(200, Broken(0, 7))])

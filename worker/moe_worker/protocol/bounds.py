@@ -1,10 +1,11 @@
 """How much one rank can be made to hold, whatever its peers do: the numbers the planner counts and the simulation
 checks.
 
-The head admits at most M = `max_steps_in_flight` steps of at most T = `max_step_tokens` tokens, and only after its
-Reset has come round the ring behind everything older, so no link and no rank of the ring ever has more than one life's
-M steps of a lane. A rank executes one step of a lane at a time, one layer at a time; a token goes to at most k =
-`experts_per_token` experts; and a host owes at most one answer for each (connection, lane, expert).
+The head admits at most M = `max_steps_in_flight` steps of at most T = `max_step_tokens` tokens, those included that
+earlier lives may have left on the links, until a Reset has come round the ring behind them; so no link and no rank of
+the ring ever has more than M steps of a lane. A rank takes steps of as many lanes as it may have seats for, executes
+one step of a lane at a time, one layer at a time; a token goes to at most k = `experts_per_token` experts; and a host
+owes at most one answer for each (connection, lane, expert).
 """
 
 from dataclasses import dataclass

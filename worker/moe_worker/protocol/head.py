@@ -36,7 +36,12 @@ _NOTHING = Payload(DType.FLOAT32, (0,), b"")
 
 
 class Head:
-    """One lane as its head sees it. Steps flow once the Reset of the current term has come round (`is_live`)."""
+    """One lane as its head sees it. `is_live`: the Reset of the current term has come round.
+
+    Steps follow the Reset at once, so that what is intact of the lane computes while the rest is mended: as many as may
+    be in flight less those that earlier lives may have left on the links (`_left_behind`), which a Reset that comes
+    round has swept away.
+    """
 
     def __init__(self, lane: Lane, settings: Settings, links: Links) -> None:
         self.lane = lane
@@ -46,6 +51,8 @@ class Head:
         self._sequences: dict[bytes, Sequence] = {}
         self._last_step = 0
         self._finished_steps = 0
+        # An earlier head's, which nobody here knows.
+        self._left_behind = settings.max_steps_in_flight
         self._may_form = False
         self._has_progressed = True
         self._gives_up_at = 0.0
@@ -116,13 +123,16 @@ class Head:
     def restart(self, term: int) -> None:
         """Begin a new life of the lane and send its Reset on its way."""
         self.is_live = False
+        self._may_form = True
+        self._left_behind += self.steps_in_flight
         self._last_step = self._finished_steps = 0
         self._scheduler.restart()
         self.lane.restart(term)
 
     def on_reset_returned(self) -> None:
-        """Every rank of the ring has an empty cache for the current term: steps may flow."""
+        """Every rank of the ring has an empty cache for the current term."""
         self.is_live = True
+        self._left_behind = 0
         self._may_form = True
         self._has_progressed = True
 
@@ -131,8 +141,8 @@ class Head:
     @property
     def may_form(self) -> bool:
         """Whether a step may start, for all that is known without looking for something to do."""
-        has_room = self.steps_in_flight < self._settings.max_steps_in_flight
-        return self._may_form and self.is_live and has_room and self.lane.is_idle
+        has_room = self.steps_in_flight + self._left_behind < self._settings.max_steps_in_flight
+        return self._may_form and has_room and self.lane.is_idle
 
     def form_step(self) -> bool:
         """Put the next step into the lane's log, if one may start and there is something to do."""
@@ -149,7 +159,7 @@ class Head:
 
     def on_tokens(self, message: Tokens) -> bool:
         """A step of the current term has come round. False if it is not the next one due: the life is broken."""
-        if not self.steps_in_flight or message.step != self._finished_steps + 1:
+        if not self.is_live or not self.steps_in_flight or message.step != self._finished_steps + 1:
             return False
         self._finished_steps += 1
         self._may_form = True

@@ -93,6 +93,9 @@ class RankCore:
         self._experts.tick(now)
         self._requests.tick(now)
         self._heads.tick(now)
+        for lane in self._lanes.values():
+            if lane.holds_steps:
+                lane.tick(now)
         self._hear_itself(now)
         self._look_ahead()
 
@@ -176,6 +179,8 @@ class RankCore:
 
     def _look_ahead(self) -> None:
         soonest = sooner(self._experts.next_deadline(), self._requests.next_deadline())
+        for lane in self._lanes.values():
+            soonest = sooner(soonest, lane.next_deadline())
         self.deadline = sooner(soonest, self._heads.next_deadline()) if self._is_first else soonest
 
     def _run_lane(self) -> bool:
@@ -207,6 +212,10 @@ class RankCore:
             lane.follow(view.next.lanes.get(number))
         for lane in self._seated:
             lane.seat()
+        if len(self._seated) + sum(lane.holds_steps for lane in self._lanes.values()) > self.settings.lanes_per_rank:
+            for lane in self._lanes.values():
+                if lane.holds_steps:
+                    lane.turn_away()
         if self._is_first:
             self._heads.take_up(self._seated, view.own.epoch, view.own.draining)
 
@@ -218,7 +227,12 @@ class RankCore:
 
     def _make_lane(self, number: int) -> Lane:
         report = self._heads.on_broken if self._is_first else self._report_upstream
-        return Lane(number, self.settings.layers, self._compute, self._requests, self._links, report)
+        layers = self.settings.layers
+        return Lane(number, layers, self._compute, self._requests, self._links, report, self._may_hold)
+
+    def _may_hold(self) -> bool:
+        """Whether there is room for the steps of a lane that no view of this rank seats here yet."""
+        return len(self._seated) + sum(lane.holds_steps for lane in self._lanes.values()) < self.settings.lanes_per_rank
 
     def _report_upstream(self, lane: Lane, term: int) -> None:
         self._links.reply(lane.upstream, Broken(lane.lane, term))
@@ -270,7 +284,10 @@ class RankCore:
 
     def _on_step(self, connection: ConnectionId, message: Step) -> None:
         if not self._is_first:
-            self._lane(message.lane).on_step(message, connection)
+            lane = self._lane(message.lane)
+            lane.on_step(message, connection)
+            if lane.holds_steps:
+                self._look_ahead()
 
     def _on_reset(self, connection: ConnectionId, message: Reset) -> None:
         if self._is_first:

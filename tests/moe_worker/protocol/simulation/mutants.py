@@ -171,7 +171,24 @@ class AbandonsNothing(Lane):
 
     def _abandon(self) -> None:
         self._inbox.clear()
+        self._outbox.clear()
         self._active = None
+
+
+class HoldsNothing(Lane):
+    """Forgets the steps behind a Reset for a seat that is not its own yet."""
+
+    def _hold(self, step: Step) -> None:
+        pass
+
+
+class ForgetsLeftBehind(Heads):
+    """Fills the links anew in each life, whether or not a Reset has swept them."""
+
+    def on_broken(self, lane: Lane, term: int) -> None:
+        super().on_broken(lane, term)
+        if lane.lane in self._heads:
+            self._heads[lane.lane]._left_behind = 0
 
 
 class TakesAnyTokens(Heads):
@@ -283,6 +300,8 @@ MUTANTS: dict[str, Mutant] = {
     "ignores broken": Mutant(with_lane(IgnoresBroken)),
     "stays with the old seat": Mutant(with_lane(StaysWithOldSeat)),
     "abandons nothing": Mutant(with_lane(AbandonsNothing)),
+    "holds nothing": Mutant(with_lane(HoldsNothing)),
+    "forgets what was left behind": Mutant(with_heads(ForgetsLeftBehind), (faults.cut_connection,)),
     "takes any tokens": Mutant(with_heads(TakesAnyTokens), _SEATS),
     "reuses a term": Mutant(with_heads(ReusesTerm)),
     "keeps progress": Mutant(with_scheduler(KeepsProgress)),

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from moe_wire.messages import Dispatch, Message, NotHere, Result
+from moe_wire.messages import Dispatch, Message, NotHere, Result, Step
 from moe_worker.protocol.rank import RankCore
 from moe_worker.protocol.settings import Identity
 from moe_worker.protocol.transport import Answered, Arrived, Connected, ConnectionClosed, Lost
@@ -47,6 +47,9 @@ class Process:
             assert (message.lane, message.expert) not in connection.unanswered, "asked again before the answer"
             connection.unanswered.add((message.lane, message.expert))
         connection.forward.put(message)
+        if isinstance(message, Step):
+            steps = sum(isinstance(item, Step) and item.lane == message.lane for item in connection.forward.items)
+            assert steps <= self.core.settings.max_steps_in_flight, "more of a lane on a link than may be in flight"
 
     def reply(self, connection: int, message: Message) -> None:
         if connection in self.accepted:
