@@ -13,6 +13,25 @@ from tests.moe_operator.world import ManualClock
 ONE, TWO = (Key(kind="MoEStage", namespace="default", name=name) for name in ("one", "two"))
 
 
+class StoppedClock(ManualClock):
+    """Who sleeps is woken when the time has been moved on for long enough."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sleepers: list[tuple[float, asyncio.Event]] = []
+
+    async def sleep(self, seconds: float) -> None:
+        sleeper = (self.seconds + seconds, asyncio.Event())
+        self._sleepers.append(sleeper)
+        await sleeper[1].wait()
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+        for until, woken in self._sleepers:
+            if until <= self.seconds + 1e-9:
+                woken.set()
+
+
 class Work:
     """Counts the passes over each key; fails or blocks when told."""
 
@@ -147,3 +166,34 @@ async def test_the_tick_marks_every_key_and_survives_an_outage(
     assert set(work.passes) == {ONE, TWO}
     assert clock.seconds >= 5.0
     assert queue.seconds_since_tick() <= 5.0
+
+
+async def test_the_tick_marks_all_at_once_at_first_and_when_woken_and_spreads_them_otherwise(work: Work) -> None:
+    clock, wake = StoppedClock(), asyncio.Event()
+    queue = DirtyQueue(work.reconcile, clock=clock, backoff=Backoff())
+
+    async def all_keys() -> Iterable[Key]:
+        return [ONE, TWO]
+
+    async def passes() -> list[Key]:
+        for _ in range(50):
+            await asyncio.sleep(0)
+        found, work.passes = work.passes, []
+        return found
+
+    ticking = asyncio.create_task(queue.tick(5.0, all_keys, wake=wake))
+    assert await passes() == [ONE, TWO]
+    clock.advance(5.0)
+    assert await passes() == [ONE]
+    clock.advance(2.4)
+    assert await passes() == []
+    clock.advance(0.1)
+    assert await passes() == [TWO]
+    clock.advance(2.5)
+    assert await passes() == [ONE]
+    wake.set()
+    assert await passes() == [TWO, ONE], "two is looked at once, as it was after the waking"
+    clock.advance(5.0)
+    assert await passes() == [ONE]
+    ticking.cancel()
+    await queue.stop()
