@@ -11,10 +11,9 @@ from moe_api.conditions import Condition, find, rfc3339
 from moe_api.names import ConditionType, Reason
 from moe_operator import errors, resources
 from moe_operator.api import Api, Json
-from moe_operator.decide.actions import Event
+from moe_operator.decide.actions import EVENT_MESSAGE_LIMIT, Event
 
 COMPONENT = "moe-operator"
-MESSAGE_LIMIT = 1024
 
 
 def reference(obj: Json) -> Json:
@@ -90,7 +89,7 @@ def _body(about: Json, event: Event, occasion: str, now: datetime) -> Json:
         "involvedObject": about,
         "type": "Warning" if event.is_warning else "Normal",
         "reason": str(event.reason),
-        "message": event.message[:MESSAGE_LIMIT],
+        "message": event.message[:EVENT_MESSAGE_LIMIT],
         "source": {"component": COMPONENT},
         "firstTimestamp": moment,
         "lastTimestamp": moment,

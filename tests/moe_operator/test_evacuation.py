@@ -70,6 +70,45 @@ async def test_an_evacuated_gpu_serves_until_another_has_loaded_its_expert() -> 
     assert (await world.conditions())["Degraded"] == "False Healthy"
 
 
+async def test_what_loads_together_is_switched_to_by_one_commit() -> None:
+    world = await settled()
+    world.still_loading = {(7, 5)}
+    await evacuate(world, {"node": await node_of(world, 6)})
+    for _ in range(3):
+        await world.run_operator()
+        await world.run_nodes()
+
+    assert {expert: hosts(await world.stage(STAGE))[expert] for expert in (6, 7)} == {6: ([6], [4]), 7: ([7], [5])}
+
+    world.still_loading = set()
+    await world.run_nodes()
+    await world.run_operator()
+    assert {expert: hosts(await world.stage(STAGE))[expert] for expert in (6, 7)} == {6: ([4], []), 7: ([5], [])}
+
+
+async def test_an_expert_that_nobody_holds_does_not_wait_for_what_else_loads() -> None:
+    world = await settled()
+    gpu = (await node_of(world, 6), 0)
+    world.bad_gpus[gpu] = "XID 79"
+    world.still_loading = {(6, rank) for rank in (4, 5, 7)} | {(7, 4), (7, 5)}
+    for _ in range(3):
+        await world.run_nodes()
+        await world.run_operator()
+    assert 6 not in hosts(await world.stage(STAGE))[6][0]
+
+    del world.bad_gpus[gpu]
+    await evacuate(world, {"node": gpu[0], "gpu": 1})
+    for _ in range(6):
+        await world.run_nodes()
+        await world.run_operator()
+        world.clock.seconds += 5
+
+    after = hosts(await world.stage(STAGE))
+    assert after[7][0] == [7]
+    assert after[7][1] != []
+    assert 6 in after[6][0]
+
+
 async def test_no_pod_and_no_other_stage_is_touched_by_an_evacuation() -> None:
     world = await settled()
     pods = [pod["metadata"]["uid"] for pod in await world.pods()]
@@ -189,6 +228,39 @@ async def test_a_pod_that_is_replaced_keeps_away_from_an_evacuated_node() -> Non
     assert await node_of(world, 6) != node
     assert seats(stage) == [4, 5, 6, 7]
     assert hosts(stage) == {expert: ([expert], []) for expert in (4, 5, 6, 7)}
+
+
+async def test_only_the_stages_on_a_node_are_told_of_its_evacuation_and_others_keep_away_all_the_same() -> None:
+    world = await settled()
+    node, other = await node_of(world, 6), "small-r0-s00"
+    before = (await world.stage(other)).spec.failover
+    await evacuate(world, {"node": node})
+    await world.settle()
+
+    assert (await world.stage(other)).spec.failover == before
+    assert [place.node for place in (await world.stage(STAGE)).spec.failover.evacuate] == [node]
+
+    gone = next(rank.node for rank in (await world.stage(other)).status.ranks)
+    assert gone is not None
+    world.api.put(resources.NODES, {"metadata": {"name": gone}, "spec": {"unschedulable": True}})
+    await world.delete_pod(f"{other}-p0-a0")
+    await world.run_operator()
+    pod = next(pod for pod in await world.pods() if pod["metadata"]["name"] == f"{other}-p0-a1")
+    assert node in str(pod["spec"]["affinity"]), "a stage that makes a pod asks the others"
+
+    await evacuate(world)
+    await world.settle()
+    assert (await world.stage(STAGE)).spec.failover.evacuate == []
+
+
+async def test_all_stages_are_told_of_a_node_that_none_of_them_is_on() -> None:
+    world = await settled()
+    used = {rank.node for stage in await world.stages() for rank in stage.status.ranks}
+    spare = next(name for name in (f"node-{number}" for number in range(5)) if name not in used)
+    await evacuate(world, {"node": spare})
+    await world.settle()
+    for stage in await world.stages():
+        assert [place.node for place in stage.spec.failover.evacuate] == [spare]
 
 
 async def test_loads_of_an_evacuation_keep_to_the_budget() -> None:

@@ -65,7 +65,7 @@ class World:
     """One MoEDeployment on equal nodes. `bad_gpus` are (node, gpu) with the reason their workers would give.
 
     `cut_off` are nodes whose pods neither hear other nodes nor are heard, `slow_gpus` those that are slow when they
-    host something.
+    host something, `still_loading` the experts that ranks have not loaded yet.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class World:
         self.bad_gpus: dict[tuple[str, int], str] = {}
         self.cut_off: set[str] = set()
         self.slow_gpus: set[tuple[str, int]] = set()
+        self.still_loading: set[tuple[int, int]] = set()
         self._states: dict[tuple[str, int], tuple[str, str]] = {}
         self._unheard: dict[tuple[str, int], str] = {}
         self.counted: dict[int, dict[int, int]] = {}
@@ -162,7 +163,7 @@ class World:
         self.api.put(resources.PODS, pod | {"metadata": pod["metadata"] | {"annotations": annotations}})
 
     def report_of(self, pod: Json, stage: MoEStage) -> Report:
-        """What the pod's supervisor would say; loading takes no time here."""
+        """What the pod's supervisor would say; loading takes no time where nothing else is said."""
         uid, node = pod["metadata"]["uid"], pod["spec"]["nodeName"]
         seats = [self._seat(s.rank, s.gpu, node, stage) for s in stage.spec.ranks if s.pod_uid == uid]
         return Report(
@@ -200,7 +201,8 @@ class World:
         if bad is not None:
             health = GpuHealth(index=gpu, id=f"{node}/{gpu}", healthy=False, reason=bad)
             return SeatReport(rank=rank, incarnation=1, state="failed", gpu=health)
-        held = [e.expert for e in stage.spec.experts if rank in (*e.ranks, *e.loading)]
+        hosted = [e.expert for e in stage.spec.experts if rank in (*e.ranks, *e.loading)]
+        held = [expert for expert in hosted if (expert, rank) not in self.still_loading]
         served = [ExpertLoad(expert=expert, tokens=n) for expert, n in sorted(self.counted.get(rank, {}).items())]
         address = f"127.0.0.1:{4000 + rank}"
         return SeatReport(

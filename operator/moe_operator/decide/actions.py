@@ -42,6 +42,10 @@ class DeletePod:
     force: bool = False
 
 
+EVENT_MESSAGE_LIMIT = 1024
+"""Characters that the API server takes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """Something worth a line in `kubectl describe`."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from moe_api.engine import EvacuatedGpu
 from moe_api.names import Reason
-from moe_api.stage import RankSpec
+from moe_api.stage import MoEStageSpec, RankSpec
 from moe_operator.decide.seats import Seats
 from moe_operator.snapshot import Pod
 
@@ -30,9 +30,9 @@ def find_leaving(seats: Seats) -> Mapping[int, Leaving]:
     return {one.rank: one for one in leaving if one is not None}
 
 
-def evacuated_nodes(seats: Seats) -> frozenset[str]:
-    """Nodes of which a GPU is to be emptied: a new pod had better go elsewhere."""
-    return frozenset(place.node for place in seats.snapshot.stage.spec.failover.evacuate)
+def evacuated_nodes(stages: Iterable[MoEStageSpec]) -> frozenset[str]:
+    """Nodes of which a GPU is to be emptied: a new pod had better go elsewhere. Each stage knows of its own."""
+    return frozenset(place.node for stage in stages for place in stage.failover.evacuate)
 
 
 def _leaving(seat: RankSpec, pod: Pod, seats: Seats) -> Leaving | None:

@@ -111,7 +111,7 @@ def _towards_home(seats: Seats, layout: StageLayout, evidence: Evidence) -> Stag
         planned,
         available=able,
         leaving=leaving,
-        loaded=_loaded(seats),
+        loaded=_ready(seats, failing),
         failing=failing,
         room=room_left,
         at_once=at_once,
@@ -148,8 +148,20 @@ def _next_spec(seats: Seats, layout: StageLayout, lanes: Drain, evidence: Eviden
     return committed.model_copy(update={"lanes": list(lanes.lanes), "history": history, "paused": evidence.paused})
 
 
-def _loaded(seats: Seats) -> frozenset[tuple[int, int]]:
-    return frozenset((expert, report.rank) for report in _serving(seats) for expert in report.experts)
+def _ready(seats: Seats, failing: frozenset[tuple[int, int]]) -> frozenset[tuple[int, int]]:
+    """What is loaded and may serve. Where an expert is served meanwhile its new hosts wait until all that load with
+    them have loaded: one commit switches to them together, as each makes the ranks of three stages look.
+    """
+    reports = _serving(seats)
+    loaded = frozenset((expert, report.rank) for report in reports for expert in report.experts)
+    able = {report.rank for report in reports}
+    beside = {(one.expert, rank) for one in seats.snapshot.stage.spec.experts for rank in one.loading if rank in able}
+    if beside <= loaded | failing:
+        return loaded
+    served = {
+        one.expert for one in seats.snapshot.stage.spec.experts for rank in one.ranks if seats.holds(rank, one.expert)
+    }
+    return frozenset(pair for pair in loaded if pair not in beside or pair[0] not in served)
 
 
 def _failing(seats: Seats) -> frozenset[tuple[int, int]]:
@@ -174,7 +186,7 @@ def _new_pods(seats: Seats) -> dict[int, PodRef]:
 def _creates(seats: Seats, next_spec: MoEStageSpec, evidence: Evidence, now: datetime) -> tuple[CreatePod, ...]:
     stages = (next_spec, *(sibling.spec for sibling in seats.snapshot.siblings))
     quarantined = set().union(*(quarantined_nodes(stage, now) for stage in stages))
-    avoid = quarantined | evacuated_nodes(seats) | {leaving.node for leaving in evidence.leaving.values()}
+    avoid = quarantined | evacuated_nodes(stages) | {leaving.node for leaving in evidence.leaving.values()}
     holding = holding_node_ranks(next_spec)
     return tuple(
         CreatePod(

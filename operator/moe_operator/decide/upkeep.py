@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from moe_api.deployment import ExpertsSpec, MoEDeploymentSpec
+from moe_api.engine import FailoverSpec, GpuPlace
 from moe_api.notes import accepted_note, accepted_spec, home_layout, home_note
 from moe_api.stage import MoEStage, MoEStageSpec
 from moe_operator.decide.lanes import draining_lanes
@@ -17,6 +18,8 @@ from moe_planner.layout import StageLayout
 from moe_planner.resizing import resized
 from moe_planner.result import Plan
 
+PLACES = ("evacuate", "cleared")
+"""Fields of FailoverSpec: lists of nodes and GPUs."""
 StageWrite = tuple[MoEStage, MoEStageSpec]
 """A stage with its notes as they should be, and its next spec."""
 
@@ -24,18 +27,39 @@ StageWrite = tuple[MoEStage, MoEStageSpec]
 def stage_writes(snapshot: DeploymentSnapshot, spec: MoEDeploymentSpec, planned: Plan | None) -> tuple[StageWrite, ...]:
     """The stages that stay and are not as the spec has them; without a plan, notes stay as they are."""
     writes = []
+    hosting = {node for stage in snapshot.stages for node in _nodes(stage)}
+    elsewhere = frozenset(place.node for place in _places(spec.failover) if place.node not in hosting)
     for stage in snapshot.stages:
         if stage.spec.replica < spec.replicas:
             noted = stage if planned is None else _noted(stage, spec, planned, snapshot.nodes)
             draining = {"draining_lanes": draining_lanes(stage, snapshot.stages)}
-            following = stage.spec.model_copy(update=_settings(spec) | draining)
+            following = stage.spec.model_copy(update=_settings(spec, stage, elsewhere) | draining)
             if noted is not stage or following != stage.spec:
                 writes.append((noted, following))
     return tuple(writes)
 
 
-def _settings(spec: MoEDeploymentSpec) -> dict[str, object]:
-    return {"failover": spec.failover.of_stages(), "loads_every_seconds": spec.experts.loads_every_seconds}
+def _settings(spec: MoEDeploymentSpec, stage: MoEStage, elsewhere: frozenset[str]) -> dict[str, object]:
+    """`elsewhere` are nodes that the spec names and that host no stage at all."""
+    known, nodes = frozenset(_places(stage.spec.failover)), elsewhere | _nodes(stage)
+    failover = spec.failover.of_stages()
+    # Every rank of three stages follows a stage's commit, so one that a place does not concern is not told of it. What
+    # it was told it keeps, so that the pod that comes after one of its own on that node goes elsewhere.
+    told = {
+        field: [place for place in getattr(failover, field) if place in known or place.node in nodes]
+        for field in PLACES
+    }
+    return {"failover": failover.model_copy(update=told), "loads_every_seconds": spec.experts.loads_every_seconds}
+
+
+def _places(failover: FailoverSpec) -> Iterable[GpuPlace]:
+    return (place for field in PLACES for place in getattr(failover, field))
+
+
+def _nodes(stage: MoEStage) -> frozenset[str]:
+    """Where the stage's pods are, and where its GPUs have failed."""
+    hosts = {rank.node for rank in stage.status.ranks if rank.node is not None}
+    return frozenset(hosts | {record.node for record in stage.spec.history})
 
 
 def _noted(stage: MoEStage, spec: MoEDeploymentSpec, planned: Plan, nodes: Iterable[Node]) -> MoEStage:

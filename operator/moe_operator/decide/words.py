@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from moe_api.names import Reason
 from moe_api.stage import MaskedRank, MoEStageSpec
-from moe_operator.decide.actions import CreatePod, Event, Relocation
+from moe_operator.decide.actions import EVENT_MESSAGE_LIMIT, CreatePod, Event, Relocation
 from moe_operator.decide.history import is_cleared
 from moe_operator.decide.leaving import Leaving
 from moe_operator.decide.seats import Seats
@@ -31,8 +32,12 @@ def masked_words(mask: MaskedRank) -> str:
 
 
 def relocation_events(relocations: Iterable[Relocation], seats: Seats) -> list[Event]:
-    """What was lost or came back, and what moved where."""
-    return [event for relocation in relocations for event in _relocation_events(relocation, seats)]
+    """What was lost or came back, and what moved where: one event for all that a commit moves for one reason."""
+    told: dict[Reason, list[Event]] = {}
+    for relocation in relocations:
+        for event in _relocation_events(relocation, seats):
+            told.setdefault(event.reason, []).append(event)
+    return [event for events in told.values() for event in (events if events[0].is_warning else joined(events))]
 
 
 def lost_events(spec: MoEStageSpec, rehosting: Rehosting) -> list[Event]:
@@ -66,17 +71,17 @@ def evacuation_events(spec: MoEStageSpec, next_spec: MoEStageSpec, leaving: Mapp
 
 
 def dropped_events(spec: MoEStageSpec, next_spec: MoEStageSpec) -> list[Event]:
-    """Copies that are given up with this commit, and by no failure; one line for all of a rank."""
+    """Copies that are given up with this commit, and by no failure."""
     masked = {mask.rank for mask in next_spec.masked}
     dropped: dict[int, list[int]] = {}
     for before, after in zip(spec.experts, next_spec.experts, strict=True):
         gone = [rank for rank in before.ranks if rank not in after.ranks and rank not in masked]
         for rank in gone if len(after.ranks) < len(before.ranks) else ():
             dropped.setdefault(rank, []).append(before.expert)
-    return [
+    return joined(
         Event(reason=Reason.COPY_REMOVED, message=f"{numbered('expert', experts)} no longer on rank {rank} as well")
         for rank, experts in sorted(dropped.items())
-    ]
+    )
 
 
 def still_leaving(spec: MoEStageSpec, leaving: Mapping[int, Leaving]) -> tuple[Reason, str] | None:
@@ -145,6 +150,18 @@ def _relocation_events(relocation: Relocation, seats: Seats) -> list[Event]:
     origin = place(relocation.rank, relocation.node, relocation.gpu)
     loss = Event(reason=relocation.reason, message=f"{origin}: {relocation.message}", is_warning=True)
     return [loss, *events]
+
+
+def joined(events: Iterable[Event]) -> list[Event]:
+    """As few as hold all their messages."""
+    found: list[Event] = []
+    for event in events:
+        longer = f"{found[-1].message}; {event.message}" if found else ""
+        if longer and len(longer) <= EVENT_MESSAGE_LIMIT:
+            found[-1] = replace(event, message=longer)
+        else:
+            found.append(event)
+    return found
 
 
 def _moved(noun: str, number: int, from_rank: int | None, to_rank: int, relocation: Relocation, seats: Seats) -> str:
