@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import httpx
 
 from benchmarks.failover.bench import Bench
-from benchmarks.failover.calm import rest
+from benchmarks.failover.calm import rest, warm_up
 from benchmarks.failover.copies import host_often
 from benchmarks.failover.group import restart_group
 from benchmarks.failover.killing import kill_ranks
@@ -17,6 +17,7 @@ from demo.cluster import CommandError
 from demo.waiting import NeverHappened
 from moe_local.errors import LocalError
 
+WARM_UP_S = 60.0
 CALM_S = 20.0
 CALM_LIGHT_S = 12.0
 ERRORS = (CommandError, NeverHappened, LocalError, httpx.HTTPError, ValueError)
@@ -67,10 +68,11 @@ def parts_of(bench: Bench, mode: str, light: int, number: int) -> list[Part]:
     if mode == "cold":
         return [Part(name="group-cold", share=1, run=lambda until: restart_group(bench, "group-cold", "cold"))]
     return [
+        Part(name="warm-up", share=1, run=lambda until: warm_up(bench, "warm-up", WARM_UP_S)),
         *_failures(bench, "", CALM_S, 3 * number // 10, max(1, number // 12)),
         *_light(bench.at(light), number),
         Part(name="group-warm", share=2, run=lambda until: restart_group(bench, "group-warm", "warm")),
-        Part(name="planned", share=2, run=lambda until: empty_nodes(bench, "planned", number=1, until=until)),
+        _planned(bench, "planned"),
         *_copied(bench, bench.at(light), max(1, number // 24)),
         Part(name="rebalance", share=2, run=lambda until: rebalance(bench, "rebalance")),
     ]
@@ -81,6 +83,7 @@ def _light(bench: Bench, number: int) -> list[Part]:
     return [
         *_failures(bench, "light-", CALM_LIGHT_S, few, max(1, number // 24)),
         Part(name="home", share=1, run=lambda until: come_home(bench, "home")),
+        _planned(bench, "light-planned"),
         Part(name="light-group-warm", share=2, run=lambda until: restart_group(bench, "light-group-warm", "warm")),
     ]
 
@@ -106,6 +109,10 @@ def _copied(bench: Bench, light: Bench, few: int) -> list[Part]:
         ),
         Part(name="one-copy", share=1, run=lambda until: host_often(bench, 1)),
     ]
+
+
+def _planned(bench: Bench, name: str) -> Part:
+    return Part(name=name, share=2, run=lambda until: empty_nodes(bench, name, number=1, until=until))
 
 
 def _kills(bench: Bench, name: str, how: str, number: int) -> Part:

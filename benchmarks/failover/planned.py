@@ -46,13 +46,24 @@ def come_home(bench: Bench, part: str) -> None:
 
 def _empty(bench: Bench, crowd: Crowd, part: str) -> None:
     seats = bench.deployed.seats()
-    node = bench.dice.choice(sorted({seat.node for seat in seats if seat.lanes}))
-    there = [seat for seat in seats if seat.node == node]
-    lanes = frozenset(lane for seat in there for lane in seat.lanes)
+    node, lanes = _choose(bench, crowd, seats)
     _evacuate(bench, [{"node": node}])
     _move(bench, crowd, part, "evacuate", lanes, lambda: _is_empty(bench.deployed.seats(), node))
     _evacuate(bench, [])
     _move(bench, crowd, part, "return", lanes, lambda: not _is_empty(bench.deployed.seats(), node))
+
+
+def _choose(bench: Bench, crowd: Crowd, seats: Sequence[Seat]) -> tuple[str, frozenset[int]]:
+    """A node and its lanes, as few of them as can be with streams in: it is those of other lanes that are looked at."""
+    heads = {seat.rank: frozenset(seat.lanes) for seat in seats}
+    now = time.monotonic()
+    used = frozenset(lane for one in crowd.running() for lane in bench.lanes_of(one, now, heads))
+    lanes: dict[str, frozenset[int]] = {}
+    for seat in seats:
+        lanes[seat.node] = lanes.get(seat.node, frozenset()).union(seat.lanes)
+    fewest = min(len(there & used) for there in lanes.values() if there)
+    node = bench.dice.choice(sorted(node for node, there in lanes.items() if there and len(there & used) == fewest))
+    return node, lanes[node]
 
 
 def _evacuate(bench: Bench, places: list[dict[str, str]]) -> None:

@@ -16,6 +16,10 @@ AROUND_S = 10.0
 SINGLE = ("exit", "device")
 COPIED = ("copies-exit", "copies-device")
 MOST_BOOKKEEPING = 0.01
+PLANNED = (
+    ("evacuate", "a node is emptied: streams of other lanes"),
+    ("return", "its experts come back: streams of other lanes"),
+)
 MS = 1000
 
 
@@ -43,8 +47,7 @@ def rows(journal: Journal) -> list[Row]:
         *(_group(journal, mode, streams) for mode in ("warm", "cold") for streams in loads or [0]),
         _lost(journal, main),
         _bookkeeping(journal),
-        _planned(journal, main, "evacuate", "a node is emptied: streams of other lanes"),
-        _planned(journal, main, "return", "its experts come back: streams of other lanes"),
+        *(_planned(journal, streams, what, words) for streams in loads or [0] for what, words in PLANNED),
         _streams(journal),
     ]
 
