@@ -168,12 +168,10 @@ class LocalCluster:
         """The static layout: experts in order, as evenly as they go; lane i at the stage's i-th rank."""
         return [self._stage(stage) for stage in range(self._stages)]
 
-    def views(self, layout: Sequence[StageView]) -> dict[int, dict[str, object]]:
+    def views(self, layout: Sequence[StageView]) -> dict[int, View]:
         """What each rank sees of the layout."""
         around = {
-            stage: View(
-                own=layout[stage], previous=layout[stage - 1], next=layout[(stage + 1) % self._stages]
-            ).to_dict()
+            stage: View(own=layout[stage], previous=layout[stage - 1], next=layout[(stage + 1) % self._stages])
             for stage in range(self._stages)
         }
         return {rank: around[rank // self._ranks] for rank in range(self._stages * self._ranks)}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from typing import Any
 
@@ -12,6 +12,7 @@ from moe_api.stage import StageDrillSpec
 from moe_worker.control import ControlChannel, open_channel, take_channel
 from moe_worker.errors import EXIT_DEVICE
 from moe_worker.logs import Logger
+from moe_worker.protocol.view import SeatView, StageView, View
 from moe_worker.rank_settings import RankSettings
 from moe_worker.supervisor.crew import Crew
 from moe_worker.supervisor.forks import Exited, Forked
@@ -128,12 +129,27 @@ def test_each_seat_is_forked_and_a_death_is_answered_by_a_fork_at_once(world: Wo
 
 
 def test_views_are_sent_when_they_change_and_to_every_new_process(world: World, crew: Crew) -> None:
-    crew.show({0: {"epoch": 1}, 1: {"epoch": 1}})
-    crew.show({0: {"epoch": 1}, 1: {"epoch": 1}})
-    assert world.ends[0].read() == [{"view": {"epoch": 1}}]
+    view = View(own=StageView.unknown(0), previous=StageView.unknown(1), next=StageView.unknown(1))
+    crew.show({0: view, 1: view})
+    crew.show({0: view, 1: view})
+    assert world.ends[0].read() == [{"view": view.to_dict()}]
     world.pending.append(Exited(rank=1, pid=101, code=1, how="exit status 1"))
     crew.hear_forks()
-    assert world.ends[1].read() == [{"view": {"epoch": 1}}]
+    assert world.ends[1].read() == [{"view": view.to_dict()}]
+
+
+def test_a_rank_is_told_of_a_neighbour_only_what_concerns_it(world: World, crew: Crew) -> None:
+    own = replace(StageView.unknown(0), lanes={0: 0, 1: 1})
+    seats = {rank: SeatView(rank=rank, pod_uid=f"pod{rank}", gpu=0, address=f"10.0.0.{rank}:7") for rank in (2, 3)}
+    following = replace(StageView.unknown(1), seats=seats, lanes={0: 2, 1: 2})
+    view = View(own=own, previous=StageView.unknown(1), next=following)
+    crew.show({0: view, 1: view})
+    for rank in (0, 1):
+        world.ends[rank].read()
+    moved = replace(view, next=replace(following, epoch=1, lanes={0: 2, 1: 3}))
+    crew.show({0: moved, 1: moved})
+    assert world.ends[0].read() == []
+    assert world.ends[1].read() == [{"view": moved.of_rank(1).to_dict()}]
 
 
 def test_a_silent_rank_is_killed_once_and_a_beating_one_never(world: World, crew: Crew) -> None:

@@ -307,12 +307,13 @@ class RankCore:
 
 
 def _newest(known: View | None, told: View) -> View:
-    """Each stage at the highest epoch heard of."""
+    """Each stage at the highest epoch heard of. What is told with an older own stage is of the lanes it had then."""
     if known is None:
         return told
+    if told.own.epoch < known.own.epoch:
+        return known
     return replace(
         told,
-        own=told.own if told.own.epoch >= known.own.epoch else known.own,
         previous=told.previous if told.previous.epoch >= known.previous.epoch else known.previous,
         next=told.next if told.next.epoch >= known.next.epoch else known.next,
     )

@@ -5,7 +5,7 @@ here knows where it came from or how a peer is reached. For a single stage all t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -80,6 +80,27 @@ class View:
     own: StageView
     previous: StageView
     next: StageView
+
+    def of_rank(self, rank: int) -> "View":
+        """What concerns this rank: all of its own stage, who may connect from the one before, and where its lanes go
+        on in the one after.
+        """
+        before, after = self.previous, self.next
+        lanes = {lane: after.lanes.get(lane) for lane, seat in self.own.lanes.items() if seat == rank}
+        on = {seat.rank: seat for seat in after.seats.values() if seat.rank in lanes.values()}
+        peers = {seat.rank: replace(seat, address=None) for seat in before.seats.values()}
+        return View(
+            own=self.own,
+            previous=replace(StageView.unknown(before.stage), epoch=before.epoch, seats=peers),
+            next=replace(StageView.unknown(after.stage), epoch=after.epoch, seats=on, lanes=lanes),
+        )
+
+    def is_news_after(self, known: "View | None") -> bool:
+        """Whether it says more than that a neighbour has a new epoch."""
+        if known is None:
+            return True
+        previous = replace(known.previous, epoch=self.previous.epoch)
+        return self != replace(known, previous=previous, next=replace(known.next, epoch=self.next.epoch))
 
     def to_dict(self) -> dict[str, Any]:
         return {"own": self.own.to_dict(), "previous": self.previous.to_dict(), "next": self.next.to_dict()}

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from moe_api.stage import StageDrillSpec
 from moe_worker.control import ControlChannel, ControlClosed
 from moe_worker.logs import Logger
+from moe_worker.protocol.view import View
 from moe_worker.rank_settings import RankSettings
 from moe_worker.supervisor.forks import Exited, Forked
 from moe_worker.supervisor.seat import Rules, Seat
@@ -48,7 +49,7 @@ class Member:
     seat: Seat
     pid: int | None = None
     channel: ControlChannel | None = None
-    view: dict[str, Any] | None = None
+    view: View | None = None
     starved_s: float | None = None
     forked_at: float = 0.0
 
@@ -81,14 +82,14 @@ class Crew:
         self._fork_due(self.clock())
         self.changed()
 
-    def show(self, views: Mapping[int, dict[str, Any]]) -> None:
-        """Tell each rank what has changed of its view, also the processes to come."""
+    def show(self, views: Mapping[int, View]) -> None:
+        """Tell each rank what is news to it of its surroundings, also the processes to come."""
         for rank, view in views.items():
-            member = self.members[rank]
-            if view != member.view:
-                member.view = view
+            member, part = self.members[rank], view.of_rank(rank)
+            if part.is_news_after(member.view):
+                member.view = part
                 if member.channel is not None:
-                    member.channel.send({"view": view})
+                    member.channel.send({"view": part.to_dict()})
 
     def dismiss(self) -> None:
         """Kill all ranks and forget the seats: no layout names this pod."""
@@ -191,7 +192,7 @@ class Crew:
         member.channel, member.pid, member.starved_s, member.forked_at = channel, None, None, now
         member.seat.forked(settings.incarnation, now)
         if member.view is not None:
-            channel.send({"view": member.view})
+            channel.send({"view": member.view.to_dict()})
         self.listener.add(channel.fileno(), lambda: self._hear(member, channel))
         self.log.info(f"rank {member.seat.rank} forked, incarnation {settings.incarnation}")
 

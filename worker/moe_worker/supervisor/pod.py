@@ -194,7 +194,7 @@ class Supervisor:
             (seat.rank, self._settings.pod_uid): "" if seat.state == "failed" else seat.address
             for seat in self._crew.seats()
         }
-        view = view_of(stage, known[ring.previous], known[ring.next], own).to_dict()
+        view = view_of(stage, known[ring.previous], known[ring.next], own)
         self._crew.show(dict.fromkeys(self._crew.members, view))
 
     def _rank_settings(self, seat: Seat) -> RankSettings:

@@ -247,7 +247,7 @@ class World:
         if news is not None:
             known[news.stage] = news
         own, previous, following = (known[stage] for stage in self.neighbours(process.stage))
-        process.on_view(View(own=own, previous=previous, next=following))
+        process.on_view(View(own=own, previous=previous, next=following).of_rank(process.identity.rank))
         self._redial_all()
 
     def trace(self, text: str, *arguments: Any) -> None:
