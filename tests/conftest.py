@@ -11,8 +11,12 @@ from hypothesis import settings
 
 from moe_local import cluster as lifecycle
 from moe_local.state import DEFAULT_PRELOAD
+from moe_worker.device.row_order import keep_row_order
 from tests import local_cluster
 from tests.local_cluster import LocalCluster
+
+# As where a rank computes with torch's operations. Before any product of this process: it is looked at once.
+keep_row_order()
 
 CRDS = Path(__file__).parent.parent / "crds"
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pyroute2.nftables.main import NFTables
 
+from moe_local.nodes.firewall import table_name
 from tests.local_cluster import LocalCluster
 
 pytestmark = pytest.mark.cluster
@@ -56,6 +57,12 @@ def answers(connection: socket.socket) -> bool:
         return False
 
 
+def tables() -> list[str]:
+    """Of the machine's packet filter."""
+    with NFTables(nfgen_family=2) as nft:
+        return [dict(table["attrs"])["NFTA_TABLE_NAME"] for table in nft.get_tables()]
+
+
 @pytest.fixture
 def cut_node(cluster: LocalCluster) -> Iterator[str]:
     """A node that is cut off in the test, and reaches everything again after it."""
@@ -76,6 +83,7 @@ def test_a_node_cut_off_from_its_peers_goes_silent_and_still_talks_to_itself(
         assert answers(inward)
         cluster.run("node", "partition", cut_node, "--from", "peers")
         assert f"{cut_node} from peers" in cluster.run("status").stdout
+        assert table_name(cluster.settings.cluster) in tables()
         assert not answers(outward)
         assert not answers(inward)
         assert answers(inside)
@@ -84,8 +92,7 @@ def test_a_node_cut_off_from_its_peers_goes_silent_and_still_talks_to_itself(
         assert "listening" in cluster.kubectl("-n", namespace, "logs", "here")
         cluster.run("node", "rejoin", cut_node)
         dial(there, too).close()
-    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
-    assert cluster.settings.cluster not in tables
+    assert table_name(cluster.settings.cluster) not in tables()
 
 
 def test_a_node_cut_off_from_the_api_server_goes_on_and_catches_up(

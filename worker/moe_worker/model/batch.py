@@ -64,9 +64,14 @@ def add_answers(batch: Batch, answers: torch.Tensor, *, is_native: bool) -> None
         return
     routed = answers if sent.places is None else answers.index_select(0, sent.places)
     rows, _, choices = sent.weights.shape
-    # In place, and past the padding: this stream is the batch's own since attention added to it.
-    stream = (batch.x if rows == batch.x.shape[0] else batch.x[:rows]).unsqueeze(1)
-    stream.baddbmm_(sent.weights, routed.view(rows, choices, -1))
+    # In place, and past the padding: this stream is the batch's own since attention added to it. Number by number, as a
+    # product of one row alone may round otherwise than one of many.
+    stream, routed = batch.x[:rows], routed.view(rows, choices, -1)
+    total = stream.float()
+    for choice in range(choices):
+        total += routed[:, choice].float() * sent.weights[:, :, choice]
+    if total is not stream:
+        stream.copy_(total)
 
 
 def sampled_rows(batch: Batch) -> torch.Tensor:

@@ -11,6 +11,7 @@ import torch
 
 from moe_wire.messages import Logprobs, Payload, Segment
 from moe_worker.device.base import Device
+from moe_worker.device.row_order import keep_row_order
 from moe_worker.kernels.library import has_kernels
 from moe_worker.model.batch import Batch, add_answers, dispatch, padded_rows, sampled_rows
 from moe_worker.model.blocks import MIN_ROWS
@@ -224,6 +225,8 @@ def open_engine(
             f"set it to {family.config.max_positions} or less",
         )
     is_native = device.has_kernels and has_kernels(DTYPES[dtype])
+    if not is_native:
+        keep_row_order()
     checkpoint = Checkpoint(folder, DTYPES[dtype], device.torch_device, is_native=is_native)
     engine = Engine(family=family, checkpoint=checkpoint, device=device, settings=settings)
     engine.open()

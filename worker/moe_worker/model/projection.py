@@ -36,7 +36,7 @@ class Projection:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class WidenedProjection(Projection):
     """The same with a narrow weight, widened at each call: with one row reading it twice costs as much again, with four
-    and more it is faster, with many eight times, than what torch does where the CPU has no kernels for the type.
+    and more it is faster, with many eight times, than what torch does where the CPU has no arithmetic for the type.
     """
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -85,7 +85,7 @@ def read_projection(
 
 
 def is_widened(x: torch.Tensor) -> bool:
-    """Whether torch's products of x are computed in fp32: of a narrow type, on a CPU without kernels for it."""
-    if x.device.type != "cpu" or x.dtype is torch.float32:
-        return False
-    return x.dtype is not torch.bfloat16 or not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    """Whether torch's products of x are computed in fp32: of a narrow type, on a CPU. Where the CPU has arithmetic for
+    it (AVX-512 BF16, AMX), a row's bits depend on how many are beside it.
+    """
+    return x.device.type == "cpu" and x.dtype is not torch.float32
