@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -108,3 +112,13 @@ def test_gates_far_from_zero_stay_finite() -> None:
     x = torch.tensor([[-1e4], [-100.0], [-88.0], [0.0], [88.0], [1e4]])
     expected = F.silu(x.double()) * x.double()
     torch.testing.assert_close(feed_forward(x, gate_up, down, 0.0, 1.0).double(), expected, rtol=1e-6, atol=1e-30)
+
+
+def test_the_widest_vectors_give_the_bits_of_the_narrowest() -> None:
+    told = [sys.executable, "-m", "tests.moe_worker.kernels.product_bits"]
+    bits = [
+        subprocess.run(told, env=os.environ | limit, capture_output=True, text=True, check=True).stdout.splitlines()
+        for limit in ({}, {"MOE_MAX_CPU_ISA": "AVX2"})
+    ]
+    assert len(bits[0]) == 2 * len(SHAPES) * len(COUNTS)
+    assert bits[0] == bits[1]

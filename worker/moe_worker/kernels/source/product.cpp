@@ -1,80 +1,13 @@
-// Tiles of 3 to 6 rows by one panel (two vectors), the most whose sums stay in registers, wider ones of fewer rows, and
-// what Python calls.
+// Packing, products of rows with what was packed, and what Python calls. The arithmetic is in tiles_*.cpp.
 #include "product.h"
 
 #include <algorithm>
 #include <memory>
 
+#include "tiles.h"
+
 namespace moe {
 namespace {
-
-constexpr long MOST_ROWS = 6;
-constexpr long DEPTH = 256;        // of a panel: 16 KB, which stay in the first-level cache while rows pass by
-constexpr long WHOLE_ROWS = 48;    // up to which a panel is read in one go: its memory is what is waited for
-constexpr long LINE = 64;          // bytes that memory gives at once
-constexpr long AHEAD = 16 * LINE;  // by which a weight that one tile reads is asked for before it is needed
-
-// Where the numbers lie that are needed next, and how far to ask on at each step.
-struct Next {
-    const char* at;
-    long step;
-};
-
-// `depth` steps of the chains of `Rows` rows and `Panels` panels, which lie panel_step numbers apart. Sums go on from
-// `out` unless these are the first.
-template <long Rows, long Panels, typename Weight>
-void tile(
-    const float* x, long x_step, const Weight* panel, long panel_step, float* out, long out_step, long depth, bool is_first, Next next
-) {
-    constexpr long Vectors = 2 * Panels;
-    Lanes sums[Rows][Vectors];
-#pragma GCC unroll 6
-    for (long row = 0; row < Rows; row++)
-#pragma GCC unroll 8
-        for (long n = 0; n < Vectors; n++) sums[row][n] = is_first ? _mm256_setzero_ps() : load(out + row * out_step + n * LANES);
-    for (long k = 0; k < depth; k++, panel += PANEL) {
-        if constexpr (Panels == 1) _mm_prefetch(next.at + k * next.step, _MM_HINT_T0);
-        Lanes weights[Vectors];
-#pragma GCC unroll 8
-        for (long n = 0; n < Vectors; n++) weights[n] = load(panel + n / 2 * panel_step + n % 2 * LANES);
-#pragma GCC unroll 6
-        for (long row = 0; row < Rows; row++) {
-            const Lanes number = _mm256_broadcast_ss(x + row * x_step + k);
-#pragma GCC unroll 8
-            for (long n = 0; n < Vectors; n++) sums[row][n] = _mm256_fmadd_ps(number, weights[n], sums[row][n]);
-        }
-    }
-#pragma GCC unroll 6
-    for (long row = 0; row < Rows; row++)
-#pragma GCC unroll 8
-        for (long n = 0; n < Vectors; n++) store(out + row * out_step + n * LANES, sums[row][n]);
-}
-
-// Very few rows only wait for memory, which gives most when several panels are read beside each other.
-template <long Rows, long Panels, typename Weight>
-void stream(const float* x, long x_step, const Weight* packed, float* out, long out_step, long width, long panels) {
-    const long step = width * PANEL;
-    long panel = 0;
-    for (; panel + Panels <= panels; panel += Panels)
-        tile<Rows, Panels>(x, x_step, packed + panel * step, step, out + panel * PANEL, out_step, width, true, {});
-    for (; panel < panels; panel++) {
-        const Weight* at = packed + panel * step;
-        const Next itself{reinterpret_cast<const char*>(at), 0};
-        tile<Rows, 1>(x, x_step, at, step, out + panel * PANEL, out_step, width, true, itself);
-    }
-}
-
-template <typename Weight>
-void tile_of(
-    long rows, const float* x, long x_step, const Weight* panel, float* out, long out_step, long depth, bool is_first, Next next
-) {
-    switch (rows) {
-        case 3: return tile<3, 1>(x, x_step, panel, 0, out, out_step, depth, is_first, next);
-        case 4: return tile<4, 1>(x, x_step, panel, 0, out, out_step, depth, is_first, next);
-        case 5: return tile<5, 1>(x, x_step, panel, 0, out, out_step, depth, is_first, next);
-        default: return tile<6, 1>(x, x_step, panel, 0, out, out_step, depth, is_first, next);
-    }
-}
 
 template <typename T>
 void project(
@@ -120,26 +53,9 @@ float* scratch(Scratch which, long numbers) {
 
 template <typename Weight>
 void multiply(const float* x, long x_step, const Weight* packed, float* out, long out_step, long rows, long width, long panels) {
-    if (rows == 1) return stream<1, 4>(x, x_step, packed, out, out_step, width, panels);
-    if (rows == 2) return stream<2, 3>(x, x_step, packed, out, out_step, width, panels);
-    if (rows == 3) return stream<3, 2>(x, x_step, packed, out, out_step, width, panels);
-    const long depth = rows <= WHOLE_ROWS ? width : DEPTH;
-    const long tiles = (rows + MOST_ROWS - 1) / MOST_ROWS;
-    for (long k = 0; k < width; k += depth) {
-        const long steps = std::min(depth, width - k);
-        for (long panel = 0; panel < panels; panel++) {
-            const Weight* at = packed + (panel * width + k) * PANEL;
-            const long bytes = PANEL * long(sizeof(Weight));
-            // Tiles as even as can be: one of two rows takes as long as one of four. Each asks for its part of the next panel.
-            for (long number = 0; number < tiles; number++) {
-                const long row = rows * number / tiles, count = rows * (number + 1) / tiles - row;
-                const char* here = reinterpret_cast<const char*>(at);
-                const Next next = tiles == 1 ? Next{here + AHEAD, bytes}
-                                             : Next{here + width * bytes + steps * bytes * number / tiles, bytes / tiles};
-                tile_of(count, x + row * x_step + k, x_step, at, out + row * out_step + panel * PANEL, out_step, steps, k == 0, next);
-            }
-        }
-    }
+    static const bool is_wide = has_avx512();
+    if (is_wide) return multiply_avx512(x, x_step, packed, out, out_step, rows, width, panels);
+    multiply_avx2(x, x_step, packed, out, out_step, rows, width, panels);
 }
 
 template void multiply(const float*, long, const float*, float*, long, long, long, long);
