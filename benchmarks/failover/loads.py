@@ -64,4 +64,4 @@ def work_of(text: str) -> dict[int, Work]:
 def busiest(stages: Mapping[str, Iterable[float]]) -> tuple[float, float]:
     """Over all stages: the most that one rank has to do, and the median ratio of a stage's busiest rank to its mean."""
     ratios = sorted(max(found) / (sum(found) / len(found)) for found in map(list, stages.values()) if any(found))
-    return max(max(found) for found in map(list, stages.values())), ratios[len(ratios) // 2]
+    return max(max(found) for found in map(list, stages.values())), ratios[len(ratios) // 2] if ratios else 0.0

@@ -1,6 +1,7 @@
 """A rank's loop over a transport and a clock that the test moves: what its supervisor hears of it, and when."""
 
 import io
+import itertools
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -78,6 +79,9 @@ class Stage:
     def unreachable(self, for_seconds: float) -> dict[int, float]:
         return self.missing
 
+    def traffic(self) -> dict[str, int]:
+        return {}
+
     def peers_service_us(self) -> dict[int, int]:
         return {}
 
@@ -126,3 +130,21 @@ def test_what_the_core_notes_of_a_request_is_in_the_log(stage: Stage) -> None:
     stage.turns(BEAT_S)
     *_, line = stage.lines.getvalue().splitlines()
     assert line.endswith(f"INFO rank 3: request {request.hex()} returned: no lane has its head at this rank")
+
+
+def test_a_rank_tells_its_load_often_while_its_pod_reports_it_once_and_follows_a_new_word(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = itertools.count(1)
+    monkeypatch.setattr(RankCore, "num_done", lambda _: next(done))
+
+    def num_told(seconds: float) -> int:
+        return len([words for words in stage.turns(seconds) if "load" in words])
+
+    assert num_told(20.0) == 20, "reports every 5 s"
+    stage.supervisor.send({"loads_every": 20.0})
+    stage.loop._hear()
+    assert num_told(20.0) == 5
+    stage.supervisor.send({"loads_every": 600.0})
+    stage.loop._hear()
+    assert num_told(120.0) == 4

@@ -24,7 +24,10 @@ SUSPECT_S = 0.4
 STAMP_S = 0.05
 """Between two signs of life, where turns follow each other faster."""
 LATE_S = 0.25
-MOST_LOAD_S = 30.0
+LOADS_A_REPORT, MOST_LOAD_S = 5, 30.0
+"""How often a rank tells its load while its pod reports it once: each tells at its own time, and reports of ranks that
+had told at very different ones would show loads that nobody had.
+"""
 SETTLED_S = 1.0
 """Until then streams may wait for what a new rank does: dial, load, be dialled, and the first steps."""
 
@@ -73,7 +76,7 @@ class RankLoop:
         self._num_done_told = 0
         self._told_gateways: Load | None = None
         self._next_load = 0.0
-        self._load_s = min(loads_every_seconds, MOST_LOAD_S)
+        self._load_s = _load_period(loads_every_seconds)
         self._told_service_us: dict[int, int] = {}
         self._next_beat = self._next_stamp = 0.0
         self._now = clock()
@@ -187,6 +190,8 @@ class RankLoop:
             elif "ask_all" in message:
                 self._transport.ask_all()
                 self._next_beat = min(self._next_beat, self._clock())
+            elif "loads_every" in message:
+                self._load_s, self._next_load = _load_period(message["loads_every"]), 0.0
             elif "stop" in message:
                 self._is_stopped = True
             # What else is said, {"answer": true}, is to wake the loop: every turn is a sign of life.
@@ -253,6 +258,10 @@ class RankLoop:
             if self._terms.get(lane.lane) != lane.term:
                 self._terms[lane.lane] = lane.term
                 self._log.info(f"lane {lane.lane} begins term {lane.term:#x}")
+
+
+def _load_period(loads_every_seconds: float) -> float:
+    return min(loads_every_seconds / LOADS_A_REPORT, MOST_LOAD_S)
 
 
 def _differs(one: int, other: int) -> bool:

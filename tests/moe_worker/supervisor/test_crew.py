@@ -152,6 +152,12 @@ def test_a_rank_is_told_of_a_neighbour_only_what_concerns_it(world: World, crew:
     assert world.ends[1].read() == [{"view": moved.of_rank(1).to_dict()}]
 
 
+def test_ranks_are_told_how_often_loads_are_wanted_once_for_each_change(world: World, crew: Crew) -> None:
+    for seconds in (600.0, 600.0, 5.0):
+        crew.want_loads(seconds)
+    assert world.ends[0].read() == [{"loads_every": 600.0}, {"loads_every": 5.0}]
+
+
 def test_a_silent_rank_is_killed_once_and_a_beating_one_never(world: World, crew: Crew) -> None:
     for rank in (0, 1):
         say(world, rank)

@@ -71,6 +71,7 @@ class Crew:
     members: dict[int, Member] = field(default_factory=dict)
     is_stopping: bool = False
     _last_tick: float | None = None
+    _loads_every: float | None = None
 
     def seats(self) -> list[Seat]:
         return [member.seat for member in self.members.values()]
@@ -90,6 +91,14 @@ class Crew:
                 member.view = part
                 if member.channel is not None:
                     member.channel.send({"view": part.to_dict()})
+
+    def want_loads(self, every_seconds: float) -> None:
+        """Tell the ranks how often their loads are reported, where that has changed; a new one's settings say it."""
+        if every_seconds != self._loads_every:
+            self._loads_every = every_seconds
+            for member in self.members.values():
+                if member.channel is not None:
+                    member.channel.send({"loads_every": every_seconds})
 
     def dismiss(self) -> None:
         """Kill all ranks and forget the seats: no layout names this pod."""

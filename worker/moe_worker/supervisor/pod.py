@@ -154,6 +154,7 @@ class Supervisor:
         failover = stage.spec.failover
         self._crew.rules = Rules(heartbeat_seconds=failover.heartbeat_seconds, restart_budget=failover.restart_budget)
         self._reporter.loads_every = timedelta(seconds=stage.spec.loads_every_seconds)
+        self._crew.want_loads(stage.spec.loads_every_seconds)
         self._follow_neighbours(stage)
         if stage.metadata.generation != self._epoch:
             self._epoch = stage.metadata.generation
