@@ -34,7 +34,7 @@ struct Next {
 
 // `depth` steps of the chains of `Rows` rows and `Panels` panels, which lie panel_step numbers apart. Sums go on from
 // `out` unless these are the first.
-template <long Rows, long Panels, bool Asks, typename Weight>
+template <long Rows, long Panels, typename Weight>
 AVX512 void tile(
     const float* x, long x_step, const Weight* panel, long panel_step, float* out, long out_step, long depth, bool is_first, Next next
 ) {
@@ -47,8 +47,7 @@ AVX512 void tile(
         __m512 weights[Panels];
 #pragma GCC unroll 8
         for (long n = 0; n < Panels; n++) {
-            if constexpr (Asks)
-                _mm_prefetch(next.at + n * panel_step * long(sizeof(Weight)) + k * next.step, _MM_HINT_T0);
+            _mm_prefetch(next.at + n * panel_step * long(sizeof(Weight)) + k * next.step, _MM_HINT_T0);
             weights[n] = wide(panel + n * panel_step);
         }
 #pragma GCC unroll 8
@@ -64,15 +63,24 @@ AVX512 void tile(
         for (long n = 0; n < Panels; n++) _mm512_storeu_ps(out + row * out_step + n * PANEL, sums[row][n]);
 }
 
+template <typename Weight>
+AVX512 inline Next ahead(const Weight* panel) {
+    return {reinterpret_cast<const char*>(panel) + AHEAD, PANEL * long(sizeof(Weight))};
+}
+
 // Very few rows only wait for memory, which gives most when several panels are read beside each other.
 template <long Rows, long Panels, typename Weight>
 AVX512 void stream(const float* x, long x_step, const Weight* packed, float* out, long out_step, long width, long panels) {
     const long step = width * PANEL;
     long panel = 0;
-    for (; panel + Panels <= panels; panel += Panels)
-        tile<Rows, Panels, false>(x, x_step, packed + panel * step, step, out + panel * PANEL, out_step, width, true, {});
-    for (; panel < panels; panel++)
-        tile<Rows, 1, false>(x, x_step, packed + panel * step, step, out + panel * PANEL, out_step, width, true, {});
+    for (; panel + Panels <= panels; panel += Panels) {
+        const Weight* at = packed + panel * step;
+        tile<Rows, Panels>(x, x_step, at, step, out + panel * PANEL, out_step, width, true, ahead(at));
+    }
+    for (; panel < panels; panel++) {
+        const Weight* at = packed + panel * step;
+        tile<Rows, 1>(x, x_step, at, step, out + panel * PANEL, out_step, width, true, ahead(at));
+    }
 }
 
 template <long Panels, typename Weight>
@@ -81,11 +89,11 @@ AVX512 void tile_of(
     bool is_first, Next next
 ) {
     switch (rows) {
-        case 4: return tile<4, Panels, true>(x, x_step, panel, panel_step, out, out_step, depth, is_first, next);
-        case 5: return tile<5, Panels, true>(x, x_step, panel, panel_step, out, out_step, depth, is_first, next);
-        case 6: return tile<6, Panels, true>(x, x_step, panel, panel_step, out, out_step, depth, is_first, next);
-        case 7: return tile<7, Panels, true>(x, x_step, panel, panel_step, out, out_step, depth, is_first, next);
-        default: return tile<8, Panels, true>(x, x_step, panel, panel_step, out, out_step, depth, is_first, next);
+        case 4: return tile<4, Panels>(x, x_step, panel, panel_step, out, out_step, depth, is_first, next);
+        case 5: return tile<5, Panels>(x, x_step, panel, panel_step, out, out_step, depth, is_first, next);
+        case 6: return tile<6, Panels>(x, x_step, panel, panel_step, out, out_step, depth, is_first, next);
+        case 7: return tile<7, Panels>(x, x_step, panel, panel_step, out, out_step, depth, is_first, next);
+        default: return tile<8, Panels>(x, x_step, panel, panel_step, out, out_step, depth, is_first, next);
     }
 }
 
@@ -110,7 +118,7 @@ AVX512 void multiply_avx512(const float* x, long x_step, const Weight* packed, f
             for (long number = 0; number < tiles; number++) {
                 const long row = rows * number / tiles, count = rows * (number + 1) / tiles - row;
                 const char* here = reinterpret_cast<const char*>(at);
-                const Next next = tiles == 1 ? Next{here + AHEAD, bytes}
+                const Next next = tiles == 1 ? ahead(at)
                                              : Next{here + together * width * bytes + steps * bytes * number / tiles, bytes / tiles};
                 const float* from = x + row * x_step + k;
                 float* to = out + row * out_step + panel * PANEL;
