@@ -67,24 +67,19 @@ def parts_of(bench: Bench, mode: str, light: int, number: int) -> list[Part]:
     """
     if mode == "cold":
         return [Part(name="group-cold", share=1, run=lambda until: restart_group(bench, "group-cold", "cold"))]
+    lightly, few = bench.at(light), max(1, number // 24)
     return [
         Part(name="warm-up", share=1, run=lambda until: warm_up(bench, "warm-up", WARM_UP_S)),
         *_failures(bench, "", CALM_S, 3 * number // 10, max(1, number // 12)),
-        *_light(bench.at(light), number),
-        Part(name="group-warm", share=2, run=lambda until: restart_group(bench, "group-warm", "warm")),
+        *_failures(lightly, "light-", CALM_LIGHT_S, max(1, number // 5), few),
+        Part(name="home", share=1, run=lambda until: come_home(lightly, "home")),
+        _planned(lightly, "light-planned"),
         _planned(bench, "planned"),
-        *_copied(bench, bench.at(light), max(1, number // 24)),
+        *_copied(bench, lightly, few),
         Part(name="rebalance", share=2, run=lambda until: rebalance(bench, "rebalance")),
-    ]
-
-
-def _light(bench: Bench, number: int) -> list[Part]:
-    few = max(1, number // 5)
-    return [
-        *_failures(bench, "light-", CALM_LIGHT_S, few, max(1, number // 24)),
-        Part(name="home", share=1, run=lambda until: come_home(bench, "home")),
-        _planned(bench, "light-planned"),
-        Part(name="light-group-warm", share=2, run=lambda until: restart_group(bench, "light-group-warm", "warm")),
+        # Last, as pods that have just started are slow.
+        Part(name="light-group-warm", share=2, run=lambda until: restart_group(lightly, "light-group-warm", "warm")),
+        Part(name="group-warm", share=2, run=lambda until: restart_group(bench, "group-warm", "warm")),
     ]
 
 
