@@ -6,6 +6,23 @@
 
 namespace moe {
 
+constexpr long DEPTH = 256;        // of panels, that they stay in or near the first-level cache while many rows pass by
+constexpr long WHOLE_ROWS = 48;    // up to which panels are read in one go: their memory is what is waited for
+constexpr long LINE = 64;          // bytes that memory gives at once
+constexpr long AHEAD = 16 * LINE;  // by which weights that one tile reads are asked for before they are needed
+
+// Where the numbers lie that are needed next, and how far to ask on at each step.
+struct Next {
+    const char* at;
+    long step;
+};
+
+// Further on in the same panel.
+template <typename Weight>
+Next ahead(const Weight* panel) {
+    return {reinterpret_cast<const char*>(panel) + AHEAD, PANEL * long(sizeof(Weight))};
+}
+
 template <typename Weight>
 void multiply_avx2(const float* x, long x_step, const Weight* packed, float* out, long out_step, long rows, long width, long panels);
 template <typename Weight>

@@ -8,16 +8,6 @@ namespace moe {
 namespace {
 
 constexpr long MOST_ROWS = 6;
-constexpr long DEPTH = 256;        // of a panel: 16 KB, which stay in the first-level cache while rows pass by
-constexpr long WHOLE_ROWS = 48;    // up to which a panel is read in one go: its memory is what is waited for
-constexpr long LINE = 64;          // bytes that memory gives at once
-constexpr long AHEAD = 16 * LINE;  // by which a weight that one tile reads is asked for before it is needed
-
-// Where the numbers lie that are needed next, and how far to ask on at each step.
-struct Next {
-    const char* at;
-    long step;
-};
 
 // `depth` steps of the chains of `Rows` rows and `Panels` panels, which lie panel_step numbers apart. Sums go on from
 // `out` unless these are the first.
@@ -93,7 +83,7 @@ void multiply_avx2(const float* x, long x_step, const Weight* packed, float* out
             for (long number = 0; number < tiles; number++) {
                 const long row = rows * number / tiles, count = rows * (number + 1) / tiles - row;
                 const char* here = reinterpret_cast<const char*>(at);
-                const Next next = tiles == 1 ? Next{here + AHEAD, bytes}
+                const Next next = tiles == 1 ? ahead(at)
                                              : Next{here + width * bytes + steps * bytes * number / tiles, bytes / tiles};
                 tile_of(count, x + row * x_step + k, x_step, at, out + row * out_step + panel * PANEL, out_step, steps, k == 0, next);
             }

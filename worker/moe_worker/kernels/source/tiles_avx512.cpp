@@ -1,6 +1,8 @@
 // A panel at a time in one vector: tiles of 4 to 8 rows by up to three panels, the most whose sums stay in the 32
 // registers, and wider ones of fewer rows. Only this file's own functions may be compiled to AVX-512, each by its word: one
 // that another file has too (inline, or of a template) would be taken from here on any CPU.
+#include <algorithm>
+
 #include "tiles.h"
 
 #define AVX512 __attribute__((target("avx512f")))
@@ -10,10 +12,6 @@ namespace {
 
 constexpr long MOST_ROWS = 8;
 constexpr long MOST_PANELS = 3;
-constexpr long DEPTH = 256;      // of the panels: 48 KB, near the first-level cache while rows pass by
-constexpr long WHOLE_ROWS = 48;  // up to which panels are read in one go: their memory is what is waited for
-constexpr long LINE = 64;
-constexpr long AHEAD = 16 * LINE;  // by which weights that one tile reads are asked for before they are needed
 
 AVX512 inline __m512 wide(const float* at) { return _mm512_loadu_ps(at); }
 
@@ -23,14 +21,6 @@ AVX512 inline __m512 wide(const BFloat16* at) {
     constexpr __mmask16 all = 0xffff;
     return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(all, _mm512_maskz_cvtepu16_epi32(all, narrow_bits), 16));
 }
-
-inline long least(long one, long other) { return one < other ? one : other; }
-
-// Where the numbers of the first panel lie that are needed next, and how far to ask on at each step.
-struct Next {
-    const char* at;
-    long step;
-};
 
 // `depth` steps of the chains of `Rows` rows and `Panels` panels, which lie panel_step numbers apart. Sums go on from
 // `out` unless these are the first.
@@ -61,11 +51,6 @@ AVX512 void tile(
     for (long row = 0; row < Rows; row++)
 #pragma GCC unroll 8
         for (long n = 0; n < Panels; n++) _mm512_storeu_ps(out + row * out_step + n * PANEL, sums[row][n]);
-}
-
-template <typename Weight>
-AVX512 inline Next ahead(const Weight* panel) {
-    return {reinterpret_cast<const char*>(panel) + AHEAD, PANEL * long(sizeof(Weight))};
 }
 
 // Very few rows only wait for memory, which gives most when several panels are read beside each other.
@@ -108,11 +93,11 @@ AVX512 void multiply_avx512(const float* x, long x_step, const Weight* packed, f
     const long tiles = (rows + MOST_ROWS - 1) / MOST_ROWS;
     const long bytes = PANEL * long(sizeof(Weight)), step = width * PANEL;
     for (long k = 0; k < width; k += depth) {
-        const long steps = least(depth, width - k);
+        const long steps = std::min(depth, width - k);
         long together = 0;
         for (long panel = 0; panel < panels; panel += together) {
             // Four as two and two: one alone asks the memory for as much as three for each of its sums.
-            together = panels - panel == 4 ? 2 : least(MOST_PANELS, panels - panel);
+            together = panels - panel == 4 ? 2 : std::min(MOST_PANELS, panels - panel);
             const Weight* at = packed + panel * step + k * PANEL;
             // Tiles as even as can be: one of few rows takes as long as one of six. Each asks for its part of the next panels.
             for (long number = 0; number < tiles; number++) {
