@@ -3,11 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from moe_wire.messages import (
-    Reset,
-    Sampling,
-    Submit,
-)
+from moe_wire.messages import Reset, Sampling, Submit
 from moe_worker.protocol.rank import RankCore
 from moe_worker.protocol.settings import Identity, Settings
 from moe_worker.protocol.transport import Arrived, Connected

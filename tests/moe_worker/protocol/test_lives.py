@@ -1,11 +1,6 @@
 """A lane's lives, as the rank that heads it begins and ends them."""
 
-from moe_wire.messages import (
-    Broken,
-    Reset,
-    Returned,
-    Tokens,
-)
+from moe_wire.messages import Broken, Reset, Returned, Tokens
 from moe_worker.protocol.transport import Answered, Lost
 from tests.moe_worker.protocol.one_rank import FIRST_TERM, GATEWAY, LAST, REQUEST, Rank, around, stage_view, submit
 

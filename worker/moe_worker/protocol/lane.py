@@ -162,7 +162,9 @@ class Lane:
         return bool(self._held_steps)
 
     def tick(self, now: float) -> None:
-        """Do what was due by `now`, where steps are held; `next_deadline` is None elsewhere."""
+        """Do what was due by `now`."""
+        if not self._held_steps:
+            return
         if not self._held_until:
             self._held_until = now + HOLD_SECONDS
         elif now >= self._held_until:

@@ -94,8 +94,7 @@ class RankCore:
         self._requests.tick(now)
         self._heads.tick(now)
         for lane in self._lanes.values():
-            if lane.holds_steps:
-                lane.tick(now)
+            lane.tick(now)
         self._hear_itself(now)
         self._look_ahead()
 
@@ -212,7 +211,7 @@ class RankCore:
             lane.follow(view.next.lanes.get(number))
         for lane in self._seated:
             lane.seat()
-        if len(self._seated) + sum(lane.holds_steps for lane in self._lanes.values()) > self.settings.lanes_per_rank:
+        if self._num_lanes_with_steps() > self.settings.lanes_per_rank:
             for lane in self._lanes.values():
                 if lane.holds_steps:
                     lane.turn_away()
@@ -232,7 +231,11 @@ class RankCore:
 
     def _may_hold(self) -> bool:
         """Whether there is room for the steps of a lane that no view of this rank seats here yet."""
-        return len(self._seated) + sum(lane.holds_steps for lane in self._lanes.values()) < self.settings.lanes_per_rank
+        return self._num_lanes_with_steps() < self.settings.lanes_per_rank
+
+    def _num_lanes_with_steps(self) -> int:
+        """At most: those seated here, and those of which steps are held."""
+        return len(self._seated) + sum(lane.holds_steps for lane in self._lanes.values())
 
     def _report_upstream(self, lane: Lane, term: int) -> None:
         self._links.reply(lane.upstream, Broken(lane.lane, term))
