@@ -32,6 +32,8 @@ FINALIZER = f"{GROUP}/cleanup"
 
 APP_NAME = "moe"
 MANAGED_BY = "moe-operator"
+OURS = {LABEL_APP_MANAGED_BY: MANAGED_BY}
+"""What all our pods carry, and all that we own for a deployment."""
 COMPONENT_WORKER = "worker"
 COMPONENT_GATEWAY = "gateway"
 
@@ -198,7 +200,7 @@ def deployment_labels(deployment: str) -> dict[str, str]:
         LABEL_DEPLOYMENT: deployment,
         LABEL_APP_NAME: APP_NAME,
         LABEL_APP_INSTANCE: deployment,
-        LABEL_APP_MANAGED_BY: MANAGED_BY,
+        **OURS,
     }
 
 

@@ -13,7 +13,9 @@ from typing import Any, Protocol
 import aiohttp
 from kubernetes.aio import client, config
 
+from moe_api import names
 from moe_operator import errors
+from moe_operator.followed_list import FollowedList
 from moe_operator.shared_lists import SharedLists
 
 Json = dict[str, Any]
@@ -83,15 +85,20 @@ class Identity:
 
 class KubernetesApi:
     """`Api` over the official client. One connection pool; requests time out after 30 s. Lists of a whole cluster may
-    be given again, as `lists` says.
+    be given again, as `lists` says; those of all that is ours may be `followed`.
     """
 
-    def __init__(self, api_client: client.ApiClient, lists: SharedLists) -> None:
+    def __init__(
+        self, api_client: client.ApiClient, lists: SharedLists, followed: Mapping[Resource, FollowedList]
+    ) -> None:
         self._client = api_client
         self._lists = lists
+        self._followed = followed
 
     @classmethod
-    async def connect(cls, environ: Mapping[str, str], lists: SharedLists) -> KubernetesApi:
+    async def connect(
+        cls, environ: Mapping[str, str], lists: SharedLists, followed: Mapping[Resource, FollowedList]
+    ) -> KubernetesApi:
         """With the service account when in a pod, else with the kubeconfig that KUBECONFIG names (or the usual one)."""
         configuration = client.Configuration()
         if "KUBERNETES_SERVICE_HOST" in environ and "KUBECONFIG" not in environ:
@@ -100,7 +107,7 @@ class KubernetesApi:
             path = environ.get("KUBECONFIG", config.KUBE_CONFIG_DEFAULT_LOCATION)
             await config.load_kube_config(path, None, configuration)  # type: ignore[no-untyped-call]  # the same
         configuration.connection_pool_maxsize = CONNECTIONS
-        return cls(client.ApiClient(configuration), lists)
+        return cls(client.ApiClient(configuration), lists, followed)
 
     def identity(self) -> Identity:
         """The identity as it is now: a service account's token is read again, because it is rotated."""
@@ -127,7 +134,13 @@ class KubernetesApi:
     async def list_objects(self, resource: Resource, namespace: str | None, labels: Mapping[str, str]) -> list[Json]:
         if namespace is None and not labels:
             return await self._lists.get(resource, lambda: self._list(resource, namespace, labels))
+        if namespace is None and labels == names.OURS and resource in self._followed:
+            return await self._followed[resource].get(lambda: self._list(resource, namespace, labels))
         return await self._list(resource, namespace, labels)
+
+    async def follow(self, resource: Resource) -> None:
+        """For ever: read what is ours of a followed resource now and then, however well events tell of it."""
+        await self._followed[resource].keep_renewing(lambda: self._list(resource, None, names.OURS))
 
     async def _list(self, resource: Resource, namespace: str | None, labels: Mapping[str, str]) -> list[Json]:
         selector = ",".join(f"{key}={value}" for key, value in labels.items())

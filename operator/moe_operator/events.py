@@ -1,9 +1,13 @@
-"""Events on MoEDeployments and MoEStages: one per fact, named after the fact, so that a retry repeats none."""
+"""Events on MoEDeployments and MoEStages: one per fact, named after the fact, so that a retry repeats none.
+
+They are posted a moment after what they tell of: what mends a failure has the API server to itself first.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -11,9 +15,13 @@ from moe_api.conditions import Condition, find, rfc3339
 from moe_api.names import ConditionType, Reason
 from moe_operator import errors, resources
 from moe_operator.api import Api, Json
+from moe_operator.clock import Clock, sleep_or
 from moe_operator.decide.actions import EVENT_MESSAGE_LIMIT, Event
 
+logger = logging.getLogger(__name__)
+
 COMPONENT = "moe-operator"
+RETRY_SECONDS = (1.0, 5.0, 10.0, 20.0, 30.0)
 
 
 def reference(obj: Json) -> Json:
@@ -54,16 +62,56 @@ def condition_events(before: Iterable[Condition], after: Iterable[Condition]) ->
     return events
 
 
-async def post(api: Api, about: Json, events: Iterable[Event], *, occasion: str, now: datetime) -> None:
-    """Create the events. `occasion` (such as the epoch) keeps the same words at another time apart."""
-    await asyncio.gather(*(_post(api, _body(about, event, occasion, now)) for event in events))
+class Herald:
+    """Posts events, `hold_seconds` after they were given; at once where that is 0."""
 
+    def __init__(self, api: Api, clock: Clock, *, hold_seconds: float = 0.0) -> None:
+        self._api = api
+        self._clock = clock
+        self._hold_seconds = hold_seconds
+        self._posts: set[asyncio.Task[None]] = set()
+        self._is_closing = asyncio.Event()
 
-async def _post(api: Api, body: Json) -> None:
-    try:
-        await api.create(resources.EVENTS, body)
-    except errors.Conflict:
-        return  # It was told before, by a pass that was cut off after telling.
+    async def tell(self, about: Json, events: Iterable[Event], *, occasion: str) -> None:
+        """Post these on the object. `occasion` (such as the epoch) keeps the same words at another time apart.
+
+        Without hold raises what the API server does; else it is tried again, and some lines later given up.
+        """
+        bodies = [_body(about, event, occasion, self._clock.now()) for event in events]
+        if not self._hold_seconds:
+            await self._post(bodies)
+        elif bodies:
+            task = asyncio.create_task(self._post_later(bodies))
+            self._posts.add(task)
+            task.add_done_callback(self._posts.discard)
+
+    async def close(self) -> None:
+        """Post at once what is held, each thing once more at most."""
+        self._is_closing.set()
+        await asyncio.gather(*self._posts)
+
+    async def _post_later(self, bodies: list[Json]) -> None:
+        for seconds in (self._hold_seconds, *RETRY_SECONDS):
+            await sleep_or(self._clock, seconds, self._is_closing)
+            is_last = self._is_closing.is_set()
+            try:
+                await self._post(bodies)
+            except errors.ApiError as error:
+                reason = error
+            else:
+                return
+            if is_last:
+                break
+        logger.warning("%s events could not be posted and are given up: %s", len(bodies), reason)
+
+    async def _post(self, bodies: Iterable[Json]) -> None:
+        await asyncio.gather(*map(self._create, bodies))
+
+    async def _create(self, body: Json) -> None:
+        try:
+            await self._api.create(resources.EVENTS, body)
+        except errors.Conflict:
+            return  # It was told before, by a pass that was cut off after telling.
 
 
 def _gist(condition: Condition) -> tuple[str, ...]:

@@ -19,9 +19,10 @@ def register(
     mark: Callable[[Key], None],
     mark_all: Callable[[], None],
     forget_nodes: Callable[[], None],
+    hear_pod: Callable[[str | None, dict[str, Any]], None],
 ) -> None:
     """Hang the handlers into kopf's registry. `mark_all` has everything looked at once; `forget_nodes` is called before
-    it, and whenever a node is not as it was.
+    it, and whenever a node is not as it was; `hear_pod` is given every pod as an event shows it.
     """
     nodes = NodeNews()
 
@@ -35,7 +36,8 @@ def register(
             mark(key)
 
     @kopf.on.event("", "v1", "pods", registry=registry)
-    async def on_pod(namespace: str | None, labels: Labels, **_: Any) -> None:
+    async def on_pod(namespace: str | None, labels: Labels, event: Mapping[str, Any], **_: Any) -> None:
+        hear_pod(event["type"], event["object"])
         # A worker's pod marks its stage alone, a gateway's, which may report on a drill, the deployment.
         for key in keys_of_labels(namespace or "", labels)[-1:]:
             mark(key)

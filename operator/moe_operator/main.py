@@ -17,6 +17,8 @@ from moe_operator import resources
 from moe_operator.api import KubernetesApi
 from moe_operator.clock import SystemClock
 from moe_operator.desire.settings import SettingsError
+from moe_operator.events import Herald
+from moe_operator.followed_list import FollowedList
 from moe_operator.handlers import register
 from moe_operator.metrics import served
 from moe_operator.queue import Backoff, DirtyQueue, Key
@@ -24,9 +26,11 @@ from moe_operator.reconcile import Reconciler
 from moe_operator.settings import HEALTH_PORT, METRICS_PORT, Settings, read_settings
 from moe_operator.shared_lists import SharedLists
 
-DEPLOYMENT_REST_SECONDS = 0.2
+DEPLOYMENT_REST_SECONDS = 0.5
 STAGE_REST_SECONDS = 0.05
-DEPLOYMENT_HOLD_SECONDS = 0.3
+DEPLOYMENT_HOLD_SECONDS = 1.0
+EVENT_HOLD_SECONDS = 1.0
+"""Until then streams that a failure stopped go on, which everything else takes the processor from."""
 KEPT_SECONDS: Mapping[Hashable, float] = {
     resources.NODES: 5.0,
     resources.RESOURCE_SLICES: 1.0,
@@ -61,9 +65,12 @@ def main() -> None:
 async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
     """The whole operator in the running loop; ends when `stop` is set or a signal arrives."""
     lists = SharedLists(time.monotonic, KEPT_SECONDS)
-    api = await KubernetesApi.connect(os.environ, lists)
-    reconciler = Reconciler(api=api, clock=SystemClock(), images=settings.images)
-    metrics, clock = reconciler.metrics, reconciler.clock
+    pods = FollowedList(time.monotonic)
+    api = await KubernetesApi.connect(os.environ, lists, {resources.PODS: pods})
+    clock = SystemClock()
+    herald = Herald(api, clock, hold_seconds=EVENT_HOLD_SECONDS)
+    reconciler = Reconciler(api=api, clock=clock, images=settings.images, herald=herald)
+    metrics = reconciler.metrics
     reconcile = metrics.timed(reconciler.reconcile)
     queue = DirtyQueue(
         reconcile, clock=clock, backoff=Backoff(), rest_seconds=_rest_seconds, hold_seconds=_hold_seconds
@@ -71,9 +78,10 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
     metrics.follow(queue.depth)
     try:
         with served(metrics, settings.health_address, METRICS_PORT):
-            await _serve(settings, api, lists, reconciler, queue, stop)
+            await _serve(settings, api, lists, pods, reconciler, queue, stop)
     finally:
         await queue.stop()
+        await herald.close()
         await api.close()
 
 
@@ -81,15 +89,19 @@ async def _serve(
     settings: Settings,
     api: KubernetesApi,
     lists: SharedLists,
+    pods: FollowedList,
     reconciler: Reconciler,
     queue: DirtyQueue,
     stop: asyncio.Event | None,
 ) -> None:
     registry = kopf.OperatorRegistry()
     tick = asyncio.Event()
-    register(registry, queue.mark, tick.set, lambda: lists.forget(resources.NODES))
+    register(registry, queue.mark, tick.set, lambda: lists.forget(resources.NODES), pods.hear)
     _register_activities(registry, api, queue)
-    ticking = asyncio.create_task(queue.tick(settings.tick_seconds, reconciler.all_keys, wake=tick))
+    background = [
+        asyncio.create_task(queue.tick(settings.tick_seconds, reconciler.all_keys, wake=tick)),
+        asyncio.create_task(api.follow(resources.PODS)),
+    ]
     health = f"http://{settings.health_address}:{HEALTH_PORT}/healthz" if settings.health_address else None
     try:
         await kopf.operator(
@@ -101,8 +113,9 @@ async def _serve(
             stop_flag=stop,
         )
     finally:
-        ticking.cancel()
-        await asyncio.gather(ticking, return_exceptions=True)
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
 
 
 def _register_activities(registry: kopf.OperatorRegistry, api: KubernetesApi, queue: DirtyQueue) -> None:
@@ -143,7 +156,7 @@ def _kopf_settings() -> kopf.OperatorSettings:
     # The server closes and we reconnect well before a silent connection could hide events for long.
     settings.watching.server_timeout = 300
     settings.watching.reconnect_backoff = 0.1
-    ours = f"{names.LABEL_APP_MANAGED_BY}={names.MANAGED_BY}"
+    ours = ",".join(f"{label}={value}" for label, value in names.OURS.items())
     settings.watching.label_selectors["", "v1", "pods"] = ours
     settings.watching.label_selectors["apps", "v1", "deployments"] = ours
     return settings

@@ -1,6 +1,7 @@
 """Reads what one reconcile needs and turns it into a snapshot: complete, or an error.
 
-What a pass writes is read anew by it; only lists of the whole cluster may be those of a moment ago (shared_lists).
+What a pass writes is read anew by it; only lists of the whole cluster may be those of a moment ago (shared_lists), or
+what events have made of them (followed_list).
 
 What only few decisions need is read only when the rest says so: the replica's other pods and stages.
 """
@@ -130,9 +131,7 @@ async def _others(api: Api, stage: MoEStage, pods: Iterable[Pod]) -> tuple[Pod, 
     failed = {seat.rank for report in reports for seat in report.seats if seat.is_failed}
     if spec.paused is None and failed <= masked and not any(report.unreachable for report in reports):
         return ()
-    labels = {names.LABEL_DEPLOYMENT: spec.deployment, names.LABEL_REPLICA: str(spec.replica)}
-    found = await api.list_objects(resources.PODS, stage.metadata.namespace, labels)
-    return read_other_pods(found, stage)
+    return read_other_pods(await api.list_objects(resources.PODS, None, names.OURS), stage)
 
 
 async def _siblings(api: Api, stage: MoEStage, pods: Iterable[Pod]) -> tuple[MoEStage, ...]:

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from moe_operator.clock import Clock
+from moe_operator.clock import Clock, sleep_or
 
 logger = logging.getLogger(__name__)
 
@@ -89,16 +89,16 @@ class DirtyQueue:
             except Exception:
                 logger.exception("The tick failed and is tried again in %s s.", interval_seconds)
                 is_calm = False
-                await self._sleep_or_wake(interval_seconds, wake)
+                await sleep_or(self._clock, interval_seconds, wake)
                 continue
             pause = interval_seconds / len(keys) if keys and is_calm else 0.0
             for key in keys:
                 self.mark(key)
                 if pause and not wake.is_set():
-                    await self._sleep_or_wake(pause, wake)
+                    await sleep_or(self._clock, pause, wake)
             self._last_tick = self._clock.monotonic()
             if not pause:
-                await self._sleep_or_wake(interval_seconds, wake)
+                await sleep_or(self._clock, interval_seconds, wake)
             is_calm = not wake.is_set()
 
     def depth(self) -> int:
@@ -120,14 +120,6 @@ class DirtyQueue:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _sleep_or_wake(self, seconds: float, wake: asyncio.Event) -> None:
-        waits = [asyncio.create_task(self._clock.sleep(seconds)), asyncio.create_task(wake.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
 
     async def _work(self, key: Key) -> None:
         failures = 0

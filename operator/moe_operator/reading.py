@@ -26,14 +26,17 @@ def read_pods(raw_pods: Iterable[Json], stage_uid: str) -> tuple[Pod, ...]:
 
 def read_other_pods(raw_pods: Iterable[Json], stage: MoEStage) -> tuple[Pod, ...]:
     """The living pods of the replica's other stages, each by its own name; their reports are their own words."""
-    own = {names.LABEL_STAGE: str(stage.spec.stage)}
-    living = (
-        raw
-        for raw in raw_pods
-        if not own.items() <= raw["metadata"].get("labels", {}).items() and "deletionTimestamp" not in raw["metadata"]
-    )
+    replica = {names.LABEL_DEPLOYMENT: stage.spec.deployment, names.LABEL_REPLICA: str(stage.spec.replica)}
+    living = (raw for raw in raw_pods if _is_of(raw, stage, replica) and "deletionTimestamp" not in raw["metadata"])
     pods = [pod for pod in map(_read_pod, living) if pod is not None and pod.phase == "Running"]
     return tuple(sorted(pods, key=lambda pod: pod.name))
+
+
+def _is_of(raw: Json, stage: MoEStage, replica: Mapping[str, str]) -> bool:
+    """Whether it is a pod of this replica, and not of this stage."""
+    metadata, own = raw["metadata"], (names.LABEL_STAGE, str(stage.spec.stage))
+    labels = metadata.get("labels", {}).items()
+    return metadata["namespace"] == stage.metadata.namespace and replica.items() <= labels and own not in labels
 
 
 def read_node(raw: Json) -> Node:

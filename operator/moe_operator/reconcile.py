@@ -20,7 +20,7 @@ from moe_operator.decide.drill import rehearse
 from moe_operator.decide.placement import follow_loads
 from moe_operator.decide.stage import decide_stage
 from moe_operator.desire.settings import Images
-from moe_operator.events import condition_events, controller_reference, post, reference
+from moe_operator.events import Herald, condition_events, controller_reference, reference
 from moe_operator.metrics import Metrics
 from moe_operator.observe import observe_deployment, observe_stage
 from moe_operator.queue import Key
@@ -37,6 +37,7 @@ class Reconciler:
     api: Api
     clock: Clock
     images: Images
+    herald: Herald
     metrics: Metrics = field(default_factory=Metrics)
 
     async def reconcile(self, key: Key) -> float | None:
@@ -98,4 +99,4 @@ class Reconciler:
 
     async def _post(self, about: Json | None, events: Iterable[Event], occasion: str) -> None:
         if about is not None:
-            await post(self.api, about, events, occasion=occasion, now=self.clock.now())
+            await self.herald.tell(about, events, occasion=occasion)

@@ -18,6 +18,7 @@ from moe_api.stage import MoEStage
 from moe_operator import errors, resources
 from moe_operator.api import Json, KubernetesApi, Resource
 from moe_operator.clock import SystemClock
+from moe_operator.events import Herald
 from moe_operator.queue import Key
 from moe_operator.reconcile import Reconciler
 from moe_operator.shared_lists import SharedLists
@@ -142,7 +143,9 @@ class Bench:
         """One pass over each object; whether all went through."""
         keys = [Key(kind=names.DEPLOYMENT_KIND, namespace=self.namespace, name="small")]
         keys += [Key(kind=names.STAGE_KIND, namespace=self.namespace, name=name) for name in STAGES]
-        reconciler = Reconciler(api=self.operator, clock=SystemClock(), images=IMAGES)
+        clock = SystemClock()
+        herald = Herald(self.operator, clock)
+        reconciler = Reconciler(api=self.operator, clock=clock, images=IMAGES, herald=herald)
         is_done = True
         for key in keys:
             try:
@@ -189,7 +192,7 @@ async def bench(cluster: LocalCluster, namespace: str, nodes: None) -> AsyncIter
     body["spec"]["hardware"]["nodeSelector"] = {LABEL: "yes"}
     body["spec"]["failover"] = {"drainSeconds": 0, "quarantineSeconds": 0}
     cluster.apply(namespace, body)
-    api = await KubernetesApi.connect({"KUBECONFIG": str(cluster.kubeconfig)}, SharedLists(time.monotonic, {}))
+    api = await KubernetesApi.connect({"KUBECONFIG": str(cluster.kubeconfig)}, SharedLists(time.monotonic, {}), {})
     bench = Bench(api, namespace)
     try:
         yield bench

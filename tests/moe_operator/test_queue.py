@@ -8,28 +8,9 @@ from collections.abc import AsyncIterator, Iterable
 import pytest
 
 from moe_operator.queue import Backoff, DirtyQueue, Key
-from tests.moe_operator.world import ManualClock
+from tests.moe_operator.world import ManualClock, StoppedClock
 
 ONE, TWO = (Key(kind="MoEStage", namespace="default", name=name) for name in ("one", "two"))
-
-
-class StoppedClock(ManualClock):
-    """Who sleeps is woken when the time has been moved on for long enough."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._sleepers: list[tuple[float, asyncio.Event]] = []
-
-    async def sleep(self, seconds: float) -> None:
-        sleeper = (self.seconds + seconds, asyncio.Event())
-        self._sleepers.append(sleeper)
-        await sleeper[1].wait()
-
-    def advance(self, seconds: float) -> None:
-        self.seconds += seconds
-        for until, woken in self._sleepers:
-            if until <= self.seconds + 1e-9:
-                woken.set()
 
 
 class Work:

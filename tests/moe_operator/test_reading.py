@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from moe_api import names
 from moe_api.report import Report
 from moe_operator.reading import read_node, read_other_pods
 from moe_operator.snapshot import Node
@@ -40,10 +41,13 @@ def test_a_node_that_a_person_declared_out_of_service_is() -> None:
     assert read_node({"metadata": {"name": "node-0"}, "spec": {"taints": taints}}).is_out_of_service
 
 
-def raw_pod(name: str, stage: int, *, phase: str = "Running", deleted: bool = False) -> dict[str, Json]:
+def raw_pod(
+    name: str, stage: int, *, replica: int = 0, space: str = "default", phase: str = "Running", deleted: bool = False
+) -> dict[str, Json]:
     resources = [{"resourceID": "GPU-a", "health": "Healthy"}, {"resourceID": "GPU-b", "health": "Unhealthy"}]
     status = {"name": "nvidia.com/gpu", "resources": resources}
-    metadata: Json = {"name": name, "uid": name, "labels": {"moe-operator.dev/stage": str(stage)}}
+    labels = names.pod_labels("small", replica, stage, 0)
+    metadata: Json = {"name": name, "namespace": space, "uid": name, "labels": labels}
     metadata["annotations"] = {"moe-operator.dev/report": Report(epoch=3).to_json()}
     if deleted:
         metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
@@ -58,6 +62,8 @@ def test_the_replicas_other_pods_are_those_that_run_in_other_stages() -> None:
         raw_pod("small-r0-s01-p0-a0", 1),
         raw_pod("small-r0-s01-p2-a0", 1, deleted=True),
         raw_pod("small-r0-s01-p3-a0", 1, phase="Pending"),
+        raw_pod("small-r1-s01-p0-a0", 1, replica=1),
+        raw_pod("small-r0-s01-p4-a0", 1, space="another"),
     ]
 
     others = read_other_pods(raw, stage_of(1, 2))

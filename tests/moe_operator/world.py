@@ -5,6 +5,7 @@ Nothing here waits: `settle` lets everybody act in turn until nothing changes an
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from moe_api.stage import MoEStage
 from moe_operator import errors, resources
 from moe_operator.api import Json
 from moe_operator.desire.settings import Images
+from moe_operator.events import Herald
 from moe_operator.memory import MemoryApi, Place
 from moe_operator.queue import Key
 from moe_operator.reconcile import Reconciler
@@ -61,6 +63,25 @@ class ManualClock:
         self.seconds += seconds
 
 
+class StoppedClock(ManualClock):
+    """Who sleeps is woken when the time has been moved on for long enough."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sleepers: list[tuple[float, asyncio.Event]] = []
+
+    async def sleep(self, seconds: float) -> None:
+        sleeper = (self.seconds + seconds, asyncio.Event())
+        self._sleepers.append(sleeper)
+        await sleeper[1].wait()
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+        for until, woken in self._sleepers:
+            if until <= self.seconds + 1e-9:
+                woken.set()
+
+
 class World:
     """One MoEDeployment on equal nodes. `bad_gpus` are (node, gpu) with the reason their workers would give.
 
@@ -76,7 +97,8 @@ class World:
         """`change` edits the spec of examples/small.yaml: 2 stages of 4 ranks, one pod each."""
         self.api = MemoryApi(before_write)
         self.clock = ManualClock()
-        self.reconciler = Reconciler(api=self.api, clock=self.clock, images=IMAGES)
+        herald = Herald(self.api, self.clock)
+        self.reconciler = Reconciler(api=self.api, clock=self.clock, images=IMAGES, herald=herald)
         self.bad_gpus: dict[tuple[str, int], str] = {}
         self.cut_off: set[str] = set()
         self.slow_gpus: set[tuple[str, int]] = set()

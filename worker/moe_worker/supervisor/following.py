@@ -54,7 +54,9 @@ class Follower:
             await asyncio.sleep(backoff)
 
     def _take(self, state: dict[str, Any] | None) -> None:
-        """An older state of the same object, which a second API server may show, changes nothing."""
+        """An older state of the same object, which a second API server may show, changes nothing; nor do most of its
+        status.
+        """
         if state is None:
             self.stage, self.error = None, ""
         else:
@@ -63,11 +65,18 @@ class Follower:
             except ValidationError as error:
                 self.error = f"MoEStage {self.name} cannot be read: {error}; run one release of operator and workers"
             else:
-                if self.stage is not None and _is_older(fresh, self.stage):
+                if self.stage is not None and not self.error and not _is_news(fresh, self.stage):
                     return
                 self.stage, self.error = fresh, ""
         self._changed()
 
 
-def _is_older(fresh: MoEStage, known: MoEStage) -> bool:
-    return fresh.metadata.uid == known.metadata.uid and fresh.metadata.generation < known.metadata.generation
+def _is_news(fresh: MoEStage, known: MoEStage) -> bool:
+    """Of the status only the seats' addresses are looked at: each time it is written the pods of three stages wake."""
+    if fresh.metadata.uid != known.metadata.uid or fresh.metadata.generation > known.metadata.generation:
+        return True
+    return fresh.metadata.generation == known.metadata.generation and _addresses(fresh) != _addresses(known)
+
+
+def _addresses(stage: MoEStage) -> list[tuple[int, str | None, str | None]]:
+    return [(rank.rank, rank.pod_uid, rank.address) for rank in stage.status.ranks]
