@@ -11,6 +11,8 @@ from moe_local.process import Records
 from moe_local.state import State
 
 TICKS = os.sysconf("SC_CLK_TCK")
+KERNEL_THREADS = 2
+"""The process that is the parent of them all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +37,14 @@ def read_processes() -> dict[int, Process]:
 
 
 def roles(cluster: Cluster, ranks: Iterable[int]) -> dict[int, str]:
-    """What each process of the cluster is: rank, fork server, supervisor, another pod's, or the control plane."""
+    """What each process of the cluster is: rank, fork server, supervisor, another pod's, or the control plane; and who
+    else takes the machine's time: this benchmark, and the kernel's own threads.
+    """
     processes, records = read_processes(), Records(State(cluster.state).processes)
     programs = {name: found.pid for name in records.names() if (found := records.read(name)) is not None}
-    named = {pid: "nodes" if name == "nodes" else "control plane" for name, pid in programs.items()}
+    named = {pid: "the kernel's threads" for pid, process in processes.items() if process.parent == KERNEL_THREADS}
+    named[os.getpid()] = "this benchmark"
+    named |= {pid: "nodes" if name == "nodes" else "control plane" for name, pid in programs.items()}
     for pid in _below(programs.get("nodes", -1), processes):
         named.setdefault(pid, "operator and gateway")
     for rank in ranks:

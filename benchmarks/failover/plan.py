@@ -75,7 +75,7 @@ def parts_of(bench: Bench, mode: str, light: int, number: int) -> list[Part]:
         Part(name="home", share=1, run=lambda until: come_home(lightly, "home")),
         _planned(lightly, "light-planned"),
         _planned(bench, "planned"),
-        *_copied(bench, lightly, few),
+        *_copied(bench, lightly, 2 * few),
         Part(name="rebalance", share=2, run=lambda until: rebalance(bench, "rebalance")),
         # Last, as pods that have just started are slow.
         Part(name="light-group-warm", share=2, run=lambda until: restart_group(lightly, "light-group-warm", "warm")),

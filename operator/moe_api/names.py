@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 GROUP = "moe-operator.dev"
 VERSION = "v1alpha1"
@@ -159,11 +160,13 @@ class PodName:
     attempt: int
 
 
+@lru_cache(maxsize=1024)
 def parse_stage_name(name: str) -> StageName | None:
     match = re.fullmatch(r"(.+)-r(\d+)-s(\d{2,})", name)
     return StageName(deployment=match[1], replica=int(match[2]), stage=int(match[3])) if match else None
 
 
+@lru_cache(maxsize=8192)  # asked for every seat of every pass, several times
 def parse_pod_name(name: str) -> PodName | None:
     match = re.fullmatch(r"(.+)-p(\d+)-a(\d+)", name)
     return PodName(stage=match[1], node_rank=int(match[2]), attempt=int(match[3])) if match else None

@@ -21,7 +21,7 @@ CALM_BEAT_S = 1.0
 """Where all peers are heard and no gateway waits to hear of a lane's load: half of what hundreds of idle ranks cost."""
 UNREACHABLE_S = 1.5
 SUSPECT_S = 0.4
-STAMP_S = 0.05
+STAMP_S = 0.1
 """Between two signs of life, where turns follow each other faster."""
 LATE_S = 0.25
 LOADS_A_REPORT, MOST_LOAD_S = 5, 30.0
