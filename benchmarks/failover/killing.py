@@ -69,32 +69,34 @@ def _kill(bench: Bench, crowd: Crowd, part: str, how: str) -> None:
 
 
 def _is_over(bench: Bench, kill: Kill) -> bool:
-    return phases(kill, bench.seen, None).load is not None
+    return phases(kill, bench.seen, []).load is not None
 
 
 def _look(bench: Bench, crowd: Crowd, running: Sequence[Asked], kill: Kill, heads: Heads) -> Record:
     lanes, ended, now = frozenset(kill.seat.lanes), kill.at + WINDOW_S, time.monotonic()
-    own: list[tuple[float, float]] = []
-    others: list[tuple[float, float]] = []
+    own: list[list[float]] = []
+    others: list[list[float]] = []
     for one in running:
-        gap = longest_gap(arrivals_until(one.stream, now), kill.at, ended)
         its = bench.lanes_of(one, kill.at, heads)
-        if gap is None or not its:
-            continue
-        if its <= lanes:
-            own.append(gap)
-        elif not its & lanes:
-            others.append(gap)
-    resumed = max((gap[1] for gap in own or others), default=None)
+        if its and its <= lanes:
+            own.append(arrivals_until(one.stream, now))
+        elif its and not its & lanes:
+            others.append(arrivals_until(one.stream, now))
     streams = crowd.streams()
     return {
         "how": kill.how,
         "rank": kill.seat.rank,
         "stage": kill.seat.stage,
         "lanes": sorted(lanes),
-        "own": [later - earlier for earlier, later in own],
-        "others": [later - earlier for earlier, later in others],
-        "phases": phases(kill, bench.seen, resumed).told(),
+        "own": _stalls(own, kill.at, ended),
+        "others": _stalls(others, kill.at, ended),
+        "phases": phases(kill, bench.seen, own or others).told(),
         "bins": bins(streams, kill.at - BEFORE_S, BIN_S, int((BEFORE_S + WINDOW_S) / BIN_S)),
         "load": os.getloadavg()[0],
     }
+
+
+def _stalls(arrivals: Sequence[Sequence[float]], began: float, ended: float) -> list[float]:
+    """Each stream's longest wait of which some part lies between the two moments."""
+    gaps = (longest_gap(one, began, ended) for one in arrivals)
+    return [gap[1] - gap[0] for gap in gaps if gap is not None]

@@ -3,11 +3,12 @@
 Pure: from what was seen outside, with one clock. A rank that comes back into its seat needs no decision.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 from benchmarks.failover.kills import Kill
 from benchmarks.failover.sightings import SeatSeen, Sightings
+from benchmarks.failover.stalls import longest_gap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +23,25 @@ class Phases:
     def told(self) -> dict[str, float | None]:
         return asdict(self)
 
+    def mended_after(self) -> float | None:
+        """Seconds from the kill until nothing had to be done any more, but by the streams."""
+        spans = (self.detect, self.decide, self.load)
+        return None if None in spans else sum(span for span in spans if span is not None)
 
-def phases(kill: Kill, seen: Sightings, resumed: float | None) -> Phases:
-    """`resumed` is when the last stream that had waited had its next token."""
+
+def phases(kill: Kill, seen: Sightings, arrivals: Sequence[Sequence[float]]) -> Phases:
+    """`arrivals`: when the tokens of each stream came that may have waited for it."""
+    found = _phases(kill, seen)
+    after = found.mended_after()
+    if after is None:
+        return found
+    # A wait that began later has another cause.
+    gaps = [longest_gap(one, kill.at, kill.at + after) for one in arrivals]
+    resumed = max((gap[1] for gap in gaps if gap is not None), default=None)
+    return replace(found, resume=_span(kill.at + after, resumed))
+
+
+def _phases(kill: Kill, seen: Sightings) -> Phases:
     seats = [one for one in seen.seats if one.at > kill.at]
     detected = _first(one.at for one in seats if one.rank == kill.seat.rank and _is_news(one, kill))
     if kill.how == "device":
@@ -38,7 +55,7 @@ def phases(kill: Kill, seen: Sightings, resumed: float | None) -> Phases:
         detect=_span(kill.at, detected),
         decide=_span(detected, decided),
         load=_span(decided, loaded),
-        resume=_span(loaded, resumed),
+        resume=None,
     )
 
 

@@ -74,6 +74,7 @@ class NodeAgent:
             return
         found = {pod["metadata"]["uid"]: pod for pod in pods}
         self.host.gpus.retain(set(found))
+        self.host.events.retain(set(found))
         for uid in set(self._pods) - set(found):
             self._vanish(uid)
         for pod in found.values():

@@ -46,6 +46,11 @@ class Events:
         for key in [key for key in self._last if key[0] == uid]:
             del self._last[key]
 
+    def retain(self, uids: set[str]) -> None:
+        """All other pods are no more; some went while the node had no power."""
+        for key in [key for key in self._last if key[0] not in uids]:
+            del self._last[key]
+
     async def _write(self, metadata: Json, kind: str, reason: str, message: str) -> None:
         now, namespace = rfc3339(self._now()), metadata["namespace"]
         unique = f"{os.getpid():x}{int(self._now().timestamp() * 1e6):x}{next(self._numbers):x}"
