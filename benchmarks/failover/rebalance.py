@@ -24,7 +24,7 @@ LOOK_S = 20.0
 FRESH_S = 2 * EVERY_S
 """After which every rank has told what it counted under what is asked for now."""
 REST_S = 3 * EVERY_S
-LIMIT_S = 150.0
+LIMIT_S = 300.0
 
 
 class Rest:

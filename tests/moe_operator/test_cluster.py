@@ -148,6 +148,11 @@ class Hands:
         found = {c["type"]: f"{c['status']} {c['reason']}" for c in status.get("conditions", [])}
         return found.get(type_, "")
 
+    def reasons(self) -> set[str]:
+        """Of the deployment's events so far; they come a second after what they tell of."""
+        events = self.cluster.list(self.namespace, "events")
+        return {event["reason"] for event in events if event["involvedObject"]["kind"] == names.DEPLOYMENT_KIND}
+
     def until(self, type_: str, value: str) -> None:
         self.cluster.until(lambda: self.condition(type_) == value, f"{type_} is {value}", seconds=60)
 
@@ -181,9 +186,8 @@ def test_a_deployment_comes_up_loses_a_gpu_and_gets_it_back(installed: LocalClus
     installed.until(lambda: 2 in hands.stage("small-r0-s00").spec.experts[2].loading, "expert 2 loads at home")
     hands.report()
     hands.until("Degraded", "False Healthy")
-    events = installed.list(namespace, "events")
-    reasons = {event["reason"] for event in events if event["involvedObject"]["kind"] == names.DEPLOYMENT_KIND}
-    assert {"LayoutPlanned", "GPUFailed", "ExpertRehosted", "LaneMoved", "ExpertReturned"} <= reasons
+    told = {"LayoutPlanned", "GPUFailed", "ExpertRehosted", "LaneMoved", "ExpertReturned"}
+    installed.until(lambda: told <= hands.reasons(), "events tell what was planned, moved and given back")
 
     # The last events and statuses of a change are written a little after it; the operator ticks every second.
     installed.until(lambda: _is_left_in_peace(installed, namespace, 4), "nobody writes any more", seconds=60)
