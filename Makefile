@@ -67,7 +67,7 @@ bench: ## Benchmarks (see benchmarks/README.md)
 	@$(PYTHON) -m setup demo
 	$(BIN)/python -m benchmarks
 
-bench-failover: ## What a failure costs at 256 ranks: stalls, group restart, plots (FLAGS="--minutes 22 --kills 50")
+bench-failover: ## What a failure costs at 256 ranks: stalls, group restart, plots (FLAGS="--minutes 28 --kills 50")
 	@$(PYTHON) -m setup demo
 	$(BIN)/python -m benchmarks.failover $(FLAGS)
 

@@ -49,7 +49,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--streams-per-lane", type=int, default=4, help="spec.gateway.streamsPerLane, default 4")
     parser.add_argument("--light-streams", type=int, default=2, help="where the machine has room, default 2")
     parser.add_argument("--kills", type=int, default=50, help="by exit and by device together, default 50")
-    parser.add_argument("--minutes", type=float, default=22, help="in all: parts begin only in time, default 22")
+    parser.add_argument("--minutes", type=float, default=28, help="in all: parts begin only in time, default 28")
     parser.add_argument("--seed", type=int, default=0, help="of who is hit")
     parser.add_argument("--parts", nargs="*", help="only these: see benchmarks/failover/plan.py; bookkeeping")
     parser.add_argument(

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import aiohttp
 from kubernetes.aio import client, config
 
-from moe_api import names
 from moe_operator import errors
 from moe_operator.followed_list import FollowedList
 from moe_operator.shared_lists import SharedLists
@@ -85,7 +84,7 @@ class Identity:
 
 class KubernetesApi:
     """`Api` over the official client. One connection pool; requests time out after 30 s. Lists of a whole cluster may
-    be given again, as `lists` says; those of all that is ours may be `followed`.
+    be given again, as `lists` says, or be `followed`.
     """
 
     def __init__(
@@ -132,15 +131,17 @@ class KubernetesApi:
         return await self._request("GET", resource.path(namespace, name))
 
     async def list_objects(self, resource: Resource, namespace: str | None, labels: Mapping[str, str]) -> list[Json]:
+        followed = self._followed.get(resource)
+        if namespace is None and followed is not None and labels == followed.labels:
+            return await followed.get(lambda: self._list(resource, None, labels))
         if namespace is None and not labels:
-            return await self._lists.get(resource, lambda: self._list(resource, namespace, labels))
-        if namespace is None and labels == names.OURS and resource in self._followed:
-            return await self._followed[resource].get(lambda: self._list(resource, namespace, labels))
+            return await self._lists.get(resource, lambda: self._list(resource, None, labels))
         return await self._list(resource, namespace, labels)
 
     async def follow(self, resource: Resource) -> None:
-        """For ever: read what is ours of a followed resource now and then, however well events tell of it."""
-        await self._followed[resource].keep_renewing(lambda: self._list(resource, None, names.OURS))
+        """For ever: read a followed list now and then, however well events tell of it."""
+        followed = self._followed[resource]
+        await followed.keep_renewing(lambda: self._list(resource, None, followed.labels))
 
     async def _list(self, resource: Resource, namespace: str | None, labels: Mapping[str, str]) -> list[Json]:
         selector = ",".join(f"{key}={value}" for key, value in labels.items())

@@ -1,4 +1,4 @@
-"""A list of a whole cluster that events keep up to date: given at once, for evidence that is weighed and not written.
+"""A list of a whole cluster that events keep up to date: given at once, for what is weighed and not written.
 
 Read anew from time to time, since events get lost. What is heard while a read is under way is put into what it gives:
 an event older than that is followed by the newer one.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from moe_operator import errors
@@ -22,9 +22,10 @@ TOO_OLD_SECONDS = 150.0
 
 
 class FollowedList:
-    """Objects by uid. `clock` gives monotonic seconds."""
+    """Objects that carry `labels`, by uid. `clock` gives monotonic seconds."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], labels: Mapping[str, str]) -> None:
+        self.labels = labels
         self._clock = clock
         self._objects: dict[str, Json] = {}
         self._read_at: float | None = None

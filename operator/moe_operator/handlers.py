@@ -12,17 +12,19 @@ from moe_operator.node_news import NodeNews
 from moe_operator.queue import Key
 
 Labels = Mapping[str, str]
+Hear = Callable[[str | None, dict[str, Any]], None]
+"""Of an event: its type and its object."""
 
 
 def register(
     registry: kopf.OperatorRegistry,
     mark: Callable[[Key], None],
     mark_all: Callable[[], None],
-    forget_nodes: Callable[[], None],
-    hear_pod: Callable[[str | None, dict[str, Any]], None],
+    hear_pod: Hear,
+    hear_node: Hear,
 ) -> None:
-    """Hang the handlers into kopf's registry. `mark_all` has everything looked at once; `forget_nodes` is called before
-    it, and whenever a node is not as it was; `hear_pod` is given every pod as an event shows it.
+    """Hang the handlers into kopf's registry. `mark_all` has everything looked at once; `hear_pod` and `hear_node` are
+    given every pod and node as an event shows it, before anything is marked for it.
     """
     nodes = NodeNews()
 
@@ -48,9 +50,9 @@ def register(
             mark(key)
 
     @kopf.on.event("", "v1", "nodes", registry=registry)
-    async def on_node(type: str | None, body: Mapping[str, Any], **_: Any) -> None:
-        forget_nodes()
-        if nodes.is_news(type, body):
+    async def on_node(event: Mapping[str, Any], **_: Any) -> None:
+        hear_node(event["type"], event["object"])
+        if nodes.is_news(event["type"], event["object"]):
             mark_all()
 
 

@@ -14,7 +14,7 @@ import kopf
 
 from moe_api import names
 from moe_operator import resources
-from moe_operator.api import KubernetesApi
+from moe_operator.api import KubernetesApi, Resource
 from moe_operator.clock import SystemClock
 from moe_operator.desire.settings import SettingsError
 from moe_operator.events import Herald
@@ -32,11 +32,10 @@ DEPLOYMENT_HOLD_SECONDS = 1.0
 EVENT_HOLD_SECONDS = 1.0
 """Until then streams that a failure stopped go on, which everything else takes the processor from."""
 KEPT_SECONDS: Mapping[Hashable, float] = {
-    resources.NODES: 5.0,
     resources.RESOURCE_SLICES: 1.0,
     resources.TAINT_RULES: 1.0,
 }
-"""Of nodes the operator hears by events; of devices it does not, and looks again soon."""
+"""Of these the operator does not hear by events, and looks again soon."""
 
 
 class EndlessBackoffs:
@@ -65,8 +64,11 @@ def main() -> None:
 async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
     """The whole operator in the running loop; ends when `stop` is set or a signal arrives."""
     lists = SharedLists(time.monotonic, KEPT_SECONDS)
-    pods = FollowedList(time.monotonic)
-    api = await KubernetesApi.connect(os.environ, lists, {resources.PODS: pods})
+    followed = {
+        resources.PODS: FollowedList(time.monotonic, names.OURS),
+        resources.NODES: FollowedList(time.monotonic, {}),
+    }
+    api = await KubernetesApi.connect(os.environ, lists, followed)
     clock = SystemClock()
     herald = Herald(api, clock, hold_seconds=EVENT_HOLD_SECONDS)
     reconciler = Reconciler(api=api, clock=clock, images=settings.images, herald=herald)
@@ -78,7 +80,7 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
     metrics.follow(queue.depth)
     try:
         with served(metrics, settings.health_address, METRICS_PORT):
-            await _serve(settings, api, lists, pods, reconciler, queue, stop)
+            await _serve(settings, api, followed, reconciler, queue, stop)
     finally:
         await queue.stop()
         await herald.close()
@@ -88,19 +90,18 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
 async def _serve(
     settings: Settings,
     api: KubernetesApi,
-    lists: SharedLists,
-    pods: FollowedList,
+    followed: Mapping[Resource, FollowedList],
     reconciler: Reconciler,
     queue: DirtyQueue,
     stop: asyncio.Event | None,
 ) -> None:
     registry = kopf.OperatorRegistry()
     tick = asyncio.Event()
-    register(registry, queue.mark, tick.set, lambda: lists.forget(resources.NODES), pods.hear)
+    register(registry, queue.mark, tick.set, followed[resources.PODS].hear, followed[resources.NODES].hear)
     _register_activities(registry, api, queue)
     background = [
         asyncio.create_task(queue.tick(settings.tick_seconds, reconciler.all_keys, wake=tick)),
-        asyncio.create_task(api.follow(resources.PODS)),
+        *(asyncio.create_task(api.follow(resource)) for resource in followed),
     ]
     health = f"http://{settings.health_address}:{HEALTH_PORT}/healthz" if settings.health_address else None
     try:

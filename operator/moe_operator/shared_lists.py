@@ -1,6 +1,6 @@
 """Lists of a whole cluster that every pass needs: one read serves all passes of a moment.
 
-A list is given again while no event has said that it changed, and for some seconds at most, since events get lost.
+A list is given again for some seconds; nobody hears of what changes meanwhile.
 """
 
 from __future__ import annotations
@@ -43,7 +43,3 @@ class SharedLists:
             if self._kept.get(resource) is kept:
                 del self._kept[resource]
             raise
-
-    def forget(self, resource: Hashable) -> None:
-        """Something of it has changed; a read that is under way may have been too early."""
-        self._kept.pop(resource, None)

@@ -27,7 +27,7 @@ class Cluster:
         self.error: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
-        self.list = FollowedList(lambda: self.now)
+        self.list = FollowedList(lambda: self.now, {})
 
     async def read(self) -> list[Json]:
         self.num_reads += 1
